@@ -1,0 +1,5 @@
+#![doc = include_str!("../README.md")]
+
+mod backoff;
+
+pub use backoff::Backoff;
