@@ -1,1 +1,128 @@
-//! x
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod exchange;
+mod location;
+mod rows;
+mod schema;
+mod totals;
+mod writer;
+
+use std::{fs::File, sync::Arc};
+
+use tokio::sync::{mpsc, oneshot};
+
+pub use error::LedgerError;
+pub use exchange::{Claim, Exchange, HistoryPage, HistoryQuery, IdempotencyKey, Outcome, Recorded};
+pub use location::Location;
+pub use totals::{ModelTotals, Totals};
+use writer::{Command, Reply};
+
+/// Commands that wait for the writer; more wait for a place.
+const QUEUE: usize = 1_024;
+
+/// Whose rows a ledger reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The messenger; several may share one file.
+    ServerA,
+    /// The AI responder; it has its file to itself among its kind.
+    ServerB,
+}
+
+/// How to keep a ledger.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whose rows to read and write.
+    pub owner: Owner,
+    /// Exchanges that the file keeps; older ones are deleted, their sums stay. 0 keeps all.
+    pub max_exchanges: u64,
+}
+
+/// A handle on the ledger; clones share the same writer.
+#[derive(Clone)]
+pub struct Ledger {
+    commands: mpsc::Sender<Command>,
+    /// Held while any handle lives, so that no second server-b recovers rows that are still being written.
+    _lock: Option<Arc<File>>,
+}
+
+impl Ledger {
+    /// Opens the ledger at `location`, makes it where there is none, and brings its schema up to date.
+    ///
+    /// For server-b it also settles what a crash left open: see [`Outcome::Interrupted`].
+    ///
+    /// # Errors
+    /// When the file cannot be made or read, belongs to a newer version, or another server-b uses it.
+    pub fn open(location: &Location, options: Options) -> Result<Self, LedgerError> {
+        let lock = match options.owner {
+            Owner::ServerA => None,
+            Owner::ServerB => location.lock()?.map(Arc::new),
+        };
+        let connection = schema::open(location)?;
+        let commands = writer::start(connection, options, QUEUE)?;
+        Ok(Self { commands, _lock: lock })
+    }
+
+    /// Announces an exchange that may be billed, before its provider is called. With a key, the same key is announced
+    /// only once: see [`Claim`].
+    ///
+    /// `exchange` carries the least that it can cost, for the case that its end is never heard of.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn begin(
+        &self,
+        mut exchange: Exchange,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Claim, LedgerError> {
+        exchange.outcome = Outcome::Open;
+        self.ask(|reply| Command::Begin { exchange: Box::new(exchange), key, reply }).await
+    }
+
+    /// Records how the exchange that was announced as `id` ended. A key stays only with an answer.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn finish(&self, id: i64, exchange: Exchange) -> Result<(), LedgerError> {
+        self.ask(|reply| Command::Finish { id, exchange: Box::new(exchange), reply }).await
+    }
+
+    /// Records an exchange that was not announced, and gives its id.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn record(&self, exchange: Exchange) -> Result<i64, LedgerError> {
+        self.ask(|reply| Command::Record { exchange: Box::new(exchange), reply }).await
+    }
+
+    /// A page of the history, newest first. Exchanges that are still open are left out.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn history(&self, query: HistoryQuery) -> Result<HistoryPage, LedgerError> {
+        self.ask(|reply| Command::History { query, reply }).await
+    }
+
+    /// Sums over everything ever recorded, deleted exchanges included.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn totals(&self) -> Result<Totals, LedgerError> {
+        self.ask(|reply| Command::Totals { reply }).await
+    }
+
+    /// Waits until everything asked before is on disk, and folds the write-ahead log into the file.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn flush(&self) -> Result<(), LedgerError> {
+        self.ask(|reply| Command::Flush { reply }).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, LedgerError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| LedgerError::Stopped)?;
+        answer.await.map_err(|_| LedgerError::Stopped)?
+    }
+}

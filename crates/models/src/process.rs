@@ -54,7 +54,7 @@ pub struct ProcessRequest {
     /// Earlier turns of the conversation, oldest first, at most 200.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[validate]
-    #[validate(custom = optional(turn_count))]
+    #[validate(custom = optional(|turns: &Vec<Turn>| turn_count(turns)))]
     #[cfg_attr(feature = "openapi", schema(max_items = 200))]
     pub history: Option<Vec<Turn>>,
 }
@@ -239,7 +239,7 @@ fn at_least_one(value: &u32) -> Result<(), validation::Error> {
     if *value >= 1 { Ok(()) } else { rule("must be at least 1, is 0".to_owned()) }
 }
 
-fn turn_count(turns: &Vec<Turn>) -> Result<(), validation::Error> {
+fn turn_count(turns: &[Turn]) -> Result<(), validation::Error> {
     if turns.len() <= HISTORY_MAX_TURNS {
         Ok(())
     } else {

@@ -1,1 +1,9 @@
-//! x
+#![doc = include_str!("../README.md")]
+
+mod logs;
+mod shutdown;
+mod trace_parent;
+
+pub use logs::{LogFormat, LogGuard, LogSettings, init};
+pub use shutdown::shutdown_signal;
+pub use trace_parent::TraceParent;

@@ -1,0 +1,107 @@
+//! The database file: how it is opened, and what its tables are.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+use crate::{LedgerError, Location};
+
+/// How long to wait for another process that writes.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Each entry brings the file from the version of its index to the next. Entries are never changed, only added.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE exchanges (
+        id              INTEGER PRIMARY KEY,
+        owner           INTEGER NOT NULL,
+        at_ms           INTEGER NOT NULL,
+        conversation    TEXT,
+        message         TEXT NOT NULL,
+        answer          TEXT NOT NULL,
+        outcome         INTEGER NOT NULL,
+        code            TEXT,
+        model           TEXT NOT NULL,
+        prompt_tokens     INTEGER NOT NULL,
+        completion_tokens INTEGER NOT NULL,
+        cached_prompt_tokens INTEGER,
+        cache_write_tokens   INTEGER,
+        reasoning_tokens     INTEGER,
+        cost_picodollars INTEGER NOT NULL,
+        cost_provenance  INTEGER NOT NULL,
+        duration_us      INTEGER NOT NULL,
+        idempotency_key  TEXT,
+        fingerprint      BLOB
+    ) STRICT;
+    CREATE INDEX exchanges_conversation ON exchanges (owner, conversation, id) WHERE conversation IS NOT NULL;
+    CREATE UNIQUE INDEX exchanges_key ON exchanges (owner, idempotency_key) WHERE idempotency_key IS NOT NULL;
+    CREATE INDEX exchanges_open ON exchanges (owner) WHERE outcome = 4;
+    CREATE TABLE totals (
+        owner           INTEGER NOT NULL,
+        model           TEXT NOT NULL,
+        requests        INTEGER NOT NULL,
+        answered        INTEGER NOT NULL,
+        unpriced        INTEGER NOT NULL,
+        prompt_tokens     INTEGER NOT NULL,
+        completion_tokens INTEGER NOT NULL,
+        cached_prompt_tokens INTEGER,
+        cache_write_tokens   INTEGER,
+        reasoning_tokens     INTEGER,
+        cost_picodollars INTEGER NOT NULL,
+        answered_duration_us INTEGER NOT NULL,
+        last_at_ms       INTEGER NOT NULL,
+        PRIMARY KEY (owner, model)
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// Opens the database and brings its schema up to date.
+pub(crate) fn open(location: &Location) -> Result<Connection, LedgerError> {
+    location.prepare()?;
+    let mut connection = match location {
+        Location::File(path) => Connection::open(path)?,
+        Location::Memory => Connection::open_in_memory()?,
+    };
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    // Two programs that make the file at the same moment: switching to WAL answers "busy" without waiting.
+    patiently(|| connection.execute_batch("PRAGMA journal_mode = WAL"))?;
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2048; PRAGMA journal_size_limit = 16777216;",
+    )?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), LedgerError> {
+    let known = MIGRATIONS.len() as i64;
+    let version = |connection: &Connection| connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+    if version(connection)? == known {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Asked again, now that no other process can be migrating.
+    let found: i64 = version(&transaction)?;
+    let pending = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..));
+    for step in pending.ok_or(LedgerError::Newer { found, known })? {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn patiently(mut work: impl FnMut() -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+    let started = Instant::now();
+    loop {
+        match work() {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && started.elapsed() < BUSY =>
+            {
+                thread::sleep(Duration::from_millis(5));
+            }
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The thread that owns the database: takes what is waiting, writes it in one transaction, then answers.
+
+use std::{sync::Arc, thread};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    Claim, Exchange, HistoryPage, HistoryQuery, IdempotencyKey, LedgerError, Options, Totals, rows::Rows,
+};
+
+/// Writes that share one transaction at most.
+const BATCH: usize = 256;
+/// Writes after which old exchanges are deleted.
+const PRUNE_EVERY: u64 = 256;
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
+
+/// What the writer can be asked.
+pub(crate) enum Command {
+    Begin { exchange: Box<Exchange>, key: Option<IdempotencyKey>, reply: Reply<Claim> },
+    Finish { id: i64, exchange: Box<Exchange>, reply: Reply<()> },
+    Record { exchange: Box<Exchange>, reply: Reply<i64> },
+    History { query: HistoryQuery, reply: Reply<HistoryPage> },
+    Totals { reply: Reply<Totals> },
+    Flush { reply: Reply<()> },
+}
+
+/// An answer that waits for the commit. A caller that went away does not need it.
+enum Answer {
+    Claim(Reply<Claim>, Claim),
+    Finished(Reply<()>),
+    Recorded(Reply<i64>, i64),
+}
+
+/// Starts the thread. It ends when the last sender is dropped, after everything that was sent is on disk.
+pub(crate) fn start(
+    connection: Connection,
+    options: Options,
+    queue: usize,
+) -> Result<mpsc::Sender<Command>, LedgerError> {
+    let mut writer = Writer { connection, options, written: 0 };
+    if options.owner == crate::Owner::ServerB {
+        writer.settle_interrupted()?;
+    }
+    let (sender, commands) = mpsc::channel(queue);
+    thread::Builder::new()
+        .name("ledger".to_owned())
+        .spawn(move || writer.run(commands))
+        .map_err(|error| LedgerError::Open { path: "ledger".into(), source: Arc::new(error) })?;
+    Ok(sender)
+}
+
+struct Writer {
+    connection: Connection,
+    options: Options,
+    /// Writes since old exchanges were deleted.
+    written: u64,
+}
+
+impl Writer {
+    fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while commands.blocking_recv_many(&mut batch, BATCH) > 0 {
+            let (writes, reads): (Vec<_>, Vec<_>) = batch.drain(..).partition(Command::is_write);
+            if !writes.is_empty() {
+                self.write(writes);
+            }
+            for command in reads {
+                self.read(command);
+            }
+        }
+    }
+
+    fn write(&mut self, commands: Vec<Command>) {
+        let count = commands.len() as u64;
+        let mut answers = Vec::with_capacity(commands.len());
+        match self.transact(commands, &mut answers) {
+            Ok(()) => answers.into_iter().for_each(Answer::send),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the ledger could not be written");
+                answers.into_iter().for_each(|answer| answer.fail(&error));
+            }
+        }
+        self.written += count;
+        if self.options.max_exchanges > 0 && self.written >= PRUNE_EVERY {
+            self.written = 0;
+            if let Err(error) = self.rows().prune(self.options.max_exchanges) {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "old exchanges could not be deleted"
+                );
+            }
+        }
+    }
+
+    /// Applies `commands` in one transaction. When it fails, every answer collected so far and to come is the failure.
+    fn transact(&mut self, commands: Vec<Command>, answers: &mut Vec<Answer>) -> Result<(), LedgerError> {
+        let mut commands = commands.into_iter();
+        let mut work = || -> Result<(), LedgerError> {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let rows = Rows::new(&transaction, self.options.owner);
+            let mut totals = Totals::default();
+            for command in commands.by_ref() {
+                apply(&rows, command, &mut totals, answers);
+            }
+            rows.add_totals(&totals)?;
+            Ok(transaction.commit()?)
+        };
+        let done = work();
+        if let Err(error) = &done {
+            commands.for_each(|command| command.fail(error));
+        }
+        done
+    }
+
+    fn read(&mut self, command: Command) {
+        // A caller that went away does not need its answer.
+        match command {
+            Command::History { query, reply } => drop(reply.send(self.rows().history(&query))),
+            Command::Totals { reply } => drop(reply.send(self.rows().totals())),
+            Command::Flush { reply } => drop(reply.send(self.checkpoint())),
+            Command::Begin { .. } | Command::Finish { .. } | Command::Record { .. } => {
+                debug_assert!(false, "writes are not read");
+            }
+        }
+    }
+
+    /// Folds the write-ahead log into the file. Every commit is on disk before, so a busy reader does no harm.
+    fn checkpoint(&self) -> Result<(), LedgerError> {
+        Ok(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+    }
+
+    fn settle_interrupted(&mut self) -> Result<(), LedgerError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let rows = Rows::new(&transaction, self.options.owner);
+        let mut totals = Totals::default();
+        let interrupted = rows.interrupt_open()?;
+        interrupted.iter().for_each(|exchange| totals.add(exchange));
+        rows.add_totals(&totals)?;
+        transaction.commit()?;
+        if !interrupted.is_empty() {
+            tracing::warn!(
+                exchanges = interrupted.len(),
+                "calls were cut off by a crash; they are on the bill as interrupted, with the least they can have cost"
+            );
+        }
+        Ok(())
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        Rows::new(&self.connection, self.options.owner)
+    }
+}
+
+/// Applies one write. One that fails alone answers at once and leaves the others alone.
+fn apply(rows: &Rows<'_>, command: Command, totals: &mut Totals, answers: &mut Vec<Answer>) {
+    match command {
+        Command::Begin { exchange, key, reply } => match rows.claim(&exchange, key.as_ref()) {
+            Ok(claim) => answers.push(Answer::Claim(reply, claim)),
+            Err(error) => drop(reply.send(Err(error))),
+        },
+        Command::Finish { id, exchange, reply } => match rows.finish(id, &exchange) {
+            Ok(()) => {
+                totals.add(&exchange);
+                answers.push(Answer::Finished(reply));
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        },
+        Command::Record { exchange, reply } => match rows.insert(&exchange, None) {
+            Ok(id) => {
+                totals.add(&exchange);
+                answers.push(Answer::Recorded(reply, id));
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        },
+        Command::History { .. } | Command::Totals { .. } | Command::Flush { .. } => {
+            debug_assert!(false, "reads are not written");
+        }
+    }
+}
+
+impl Command {
+    fn is_write(&self) -> bool {
+        matches!(self, Self::Begin { .. } | Self::Finish { .. } | Self::Record { .. })
+    }
+
+    fn fail(self, error: &LedgerError) {
+        let error = error.clone();
+        // A caller that went away does not need its answer.
+        match self {
+            Self::Begin { reply, .. } => drop(reply.send(Err(error))),
+            Self::Finish { reply, .. } | Self::Flush { reply } => drop(reply.send(Err(error))),
+            Self::Record { reply, .. } => drop(reply.send(Err(error))),
+            Self::History { reply, .. } => drop(reply.send(Err(error))),
+            Self::Totals { reply } => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+impl Answer {
+    fn send(self) {
+        match self {
+            Self::Claim(reply, claim) => drop(reply.send(Ok(claim))),
+            Self::Finished(reply) => drop(reply.send(Ok(()))),
+            Self::Recorded(reply, id) => drop(reply.send(Ok(id))),
+        }
+    }
+
+    fn fail(self, error: &LedgerError) {
+        let error = error.clone();
+        match self {
+            Self::Claim(reply, _) => drop(reply.send(Err(error))),
+            Self::Finished(reply) => drop(reply.send(Err(error))),
+            Self::Recorded(reply, _) => drop(reply.send(Err(error))),
+        }
+    }
+}
