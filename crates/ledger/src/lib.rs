@@ -8,7 +8,13 @@ mod schema;
 mod totals;
 mod writer;
 
-use std::{fs::File, sync::Arc};
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -43,6 +49,8 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Ledger {
     commands: mpsc::Sender<Command>,
+    /// Whether the last write failed.
+    failing: Arc<AtomicBool>,
     /// Held while any handle lives, so that no second server-b recovers rows that are still being written.
     _lock: Option<Arc<File>>,
 }
@@ -60,8 +68,9 @@ impl Ledger {
             Owner::ServerB => location.lock()?.map(Arc::new),
         };
         let connection = schema::open(location)?;
-        let commands = writer::start(connection, options, QUEUE)?;
-        Ok(Self { commands, _lock: lock })
+        let failing = Arc::default();
+        let commands = writer::start(connection, options, QUEUE, Arc::clone(&failing))?;
+        Ok(Self { commands, failing, _lock: lock })
     }
 
     /// Announces an exchange that may be billed, before its provider is called. With a key, the same key is announced
@@ -77,7 +86,11 @@ impl Ledger {
         key: Option<IdempotencyKey>,
     ) -> Result<Claim, LedgerError> {
         exchange.outcome = Outcome::Open;
-        self.ask(|reply| Command::Begin { exchange: Box::new(exchange), key, reply }).await
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Begin { exchange: Box::new(exchange), key, reply };
+        self.commands.send(command).await.map_err(|_| LedgerError::Stopped)?;
+        let mut unheard = Unheard { answer, commands: &self.commands };
+        (&mut unheard.answer).await.map_err(|_| LedgerError::Stopped)?
     }
 
     /// Records how the exchange that was announced as `id` ended. A key stays only with an answer.
@@ -86,6 +99,17 @@ impl Ledger {
     /// When the ledger cannot be written.
     pub async fn finish(&self, id: i64, exchange: Exchange) -> Result<(), LedgerError> {
         self.ask(|reply| Command::Finish { id, exchange: Box::new(exchange), reply }).await
+    }
+
+    /// Like [`finish`](Self::finish) or, without an id, [`record`](Self::record), for a place that cannot wait (a `Drop`).
+    /// It takes its turn before everything that is asked later; a failure is in the log.
+    pub fn finish_later(&self, id: Option<i64>, exchange: Exchange) {
+        let exchange = Box::new(exchange);
+        let command = match id {
+            Some(id) => Command::Finish { id, exchange, reply: oneshot::channel().0 },
+            None => Command::Record { exchange, reply: oneshot::channel().0 },
+        };
+        send_later(&self.commands, command);
     }
 
     /// Records an exchange that was not announced, and gives its id.
@@ -112,6 +136,12 @@ impl Ledger {
         self.ask(|reply| Command::Totals { reply }).await
     }
 
+    /// Whether the last write went well, as far as anything was written.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        !self.commands.is_closed() && !self.failing.load(Ordering::Relaxed)
+    }
+
     /// Waits until everything asked before is on disk, and folds the write-ahead log into the file.
     ///
     /// # Errors
@@ -124,5 +154,31 @@ impl Ledger {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| LedgerError::Stopped)?;
         answer.await.map_err(|_| LedgerError::Stopped)?
+    }
+}
+
+/// A claim that its caller may never hear of, because it goes away while it waits. Its provider is not called then, so
+/// the claim is withdrawn: an open row would block its key.
+struct Unheard<'l> {
+    answer: oneshot::Receiver<Result<Claim, LedgerError>>,
+    commands: &'l mpsc::Sender<Command>,
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        // From here on the writer itself withdraws what nobody takes.
+        self.answer.close();
+        if let Ok(Ok(Claim::New(id))) = self.answer.try_recv() {
+            send_later(self.commands, Command::Withdraw { id });
+        }
+    }
+}
+
+/// Sends from a place that cannot wait.
+fn send_later(commands: &mpsc::Sender<Command>, command: Command) {
+    if let Err(mpsc::error::TrySendError::Full(command)) = commands.try_send(command) {
+        let commands = commands.clone();
+        // Only when more than a thousand writes wait; `flush` at the end of the program may then miss it.
+        tokio::spawn(async move { commands.send(command).await });
     }
 }

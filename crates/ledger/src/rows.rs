@@ -126,6 +126,13 @@ impl<'c> Rows<'c> {
         Ok(())
     }
 
+    /// Takes back what was announced and never begun.
+    pub(crate) fn withdraw(&self, id: i64) -> Result<(), LedgerError> {
+        let sql = "DELETE FROM exchanges WHERE id = ?1 AND outcome = ?2";
+        self.connection.prepare_cached(sql)?.execute([id, OPEN])?;
+        Ok(())
+    }
+
     /// Settles what a crash left open, and gives it back for the sums.
     pub(crate) fn interrupt_open(&self) -> Result<Vec<Exchange>, LedgerError> {
         let sql = format!(

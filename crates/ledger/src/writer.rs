@@ -1,6 +1,12 @@
 //! The thread that owns the database: takes what is waiting, writes it in one transaction, then answers.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +27,7 @@ pub(crate) enum Command {
     Begin { exchange: Box<Exchange>, key: Option<IdempotencyKey>, reply: Reply<Claim> },
     Finish { id: i64, exchange: Box<Exchange>, reply: Reply<()> },
     Record { exchange: Box<Exchange>, reply: Reply<i64> },
+    Withdraw { id: i64 },
     History { query: HistoryQuery, reply: Reply<HistoryPage> },
     Totals { reply: Reply<Totals> },
     Flush { reply: Reply<()> },
@@ -38,8 +45,9 @@ pub(crate) fn start(
     connection: Connection,
     options: Options,
     queue: usize,
+    failing: Arc<AtomicBool>,
 ) -> Result<mpsc::Sender<Command>, LedgerError> {
-    let mut writer = Writer { connection, options, written: 0 };
+    let mut writer = Writer { connection, options, failing, written: 0 };
     if options.owner == crate::Owner::ServerB {
         writer.settle_interrupted()?;
     }
@@ -54,6 +62,7 @@ pub(crate) fn start(
 struct Writer {
     connection: Connection,
     options: Options,
+    failing: Arc<AtomicBool>,
     /// Writes since old exchanges were deleted.
     written: u64,
 }
@@ -75,8 +84,14 @@ impl Writer {
     fn write(&mut self, commands: Vec<Command>) {
         let count = commands.len() as u64;
         let mut answers = Vec::with_capacity(commands.len());
-        match self.transact(commands, &mut answers) {
-            Ok(()) => answers.into_iter().for_each(Answer::send),
+        let done = self.transact(commands, &mut answers);
+        self.failing.store(done.is_err(), Ordering::Relaxed);
+        match done {
+            Ok(()) => {
+                for id in answers.into_iter().filter_map(Answer::send) {
+                    self.withdraw(id);
+                }
+            }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the ledger could not be written");
                 answers.into_iter().for_each(|answer| answer.fail(&error));
@@ -114,13 +129,26 @@ impl Writer {
         done
     }
 
+    /// Takes back a claim that nobody heard of.
+    fn withdraw(&self, id: i64) {
+        if let Err(error) = self.rows().withdraw(id) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "an unheard claim could not be withdrawn"
+            );
+        }
+    }
+
     fn read(&mut self, command: Command) {
         // A caller that went away does not need its answer.
         match command {
             Command::History { query, reply } => drop(reply.send(self.rows().history(&query))),
             Command::Totals { reply } => drop(reply.send(self.rows().totals())),
             Command::Flush { reply } => drop(reply.send(self.checkpoint())),
-            Command::Begin { .. } | Command::Finish { .. } | Command::Record { .. } => {
+            Command::Begin { .. }
+            | Command::Finish { .. }
+            | Command::Record { .. }
+            | Command::Withdraw { .. } => {
                 debug_assert!(false, "writes are not read");
             }
         }
@@ -174,6 +202,14 @@ fn apply(rows: &Rows<'_>, command: Command, totals: &mut Totals, answers: &mut V
             }
             Err(error) => drop(reply.send(Err(error))),
         },
+        Command::Withdraw { id } => {
+            if let Err(error) = rows.withdraw(id) {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "an unheard claim could not be withdrawn"
+                );
+            }
+        }
         Command::History { .. } | Command::Totals { .. } | Command::Flush { .. } => {
             debug_assert!(false, "reads are not written");
         }
@@ -182,7 +218,7 @@ fn apply(rows: &Rows<'_>, command: Command, totals: &mut Totals, answers: &mut V
 
 impl Command {
     fn is_write(&self) -> bool {
-        matches!(self, Self::Begin { .. } | Self::Finish { .. } | Self::Record { .. })
+        !matches!(self, Self::History { .. } | Self::Totals { .. } | Self::Flush { .. })
     }
 
     fn fail(self, error: &LedgerError) {
@@ -194,17 +230,23 @@ impl Command {
             Self::Record { reply, .. } => drop(reply.send(Err(error))),
             Self::History { reply, .. } => drop(reply.send(Err(error))),
             Self::Totals { reply } => drop(reply.send(Err(error))),
+            Self::Withdraw { .. } => {}
         }
     }
 }
 
 impl Answer {
-    fn send(self) {
+    /// Gives the answer, or the id of a new claim that its caller did not wait for.
+    fn send(self) -> Option<i64> {
         match self {
-            Self::Claim(reply, claim) => drop(reply.send(Ok(claim))),
+            Self::Claim(reply, claim) => match reply.send(Ok(claim)) {
+                Err(Ok(Claim::New(id))) => return Some(id),
+                _ => return None,
+            },
             Self::Finished(reply) => drop(reply.send(Ok(()))),
             Self::Recorded(reply, id) => drop(reply.send(Ok(id))),
         }
+        None
     }
 
     fn fail(self, error: &LedgerError) {

@@ -14,7 +14,7 @@ const ANSWERED: Outcome = Outcome::Answered { finish_reason: FinishReason::Stop 
 
 fn exchange(message: &str) -> Exchange {
     Exchange {
-        at: Timestamp::from_millisecond(1_780_000_000_123).unwrap(),
+        at: Timestamp::from_millisecond(1_780_000_000_123).expect("a valid time"),
         conversation: None,
         message: message.to_owned(),
         answer: format!("answer to {message}"),
@@ -41,7 +41,7 @@ fn open_for(owner: Owner, path: &Path) -> Result<Ledger, LedgerError> {
 
 /// Opens a ledger whose previous handle was just dropped: its lock is free once its last handle is gone.
 fn open(path: &Path) -> Ledger {
-    open_for(Owner::ServerB, path).unwrap()
+    open_for(Owner::ServerB, path).expect("the ledger opens")
 }
 
 fn everything() -> HistoryQuery {
@@ -49,7 +49,7 @@ fn everything() -> HistoryQuery {
 }
 
 fn folder() -> TempDir {
-    tempfile::tempdir().unwrap()
+    tempfile::tempdir().expect("a folder for the test")
 }
 
 #[tokio::test]
@@ -149,6 +149,23 @@ async fn a_key_is_free_again_when_there_was_no_answer() {
     }
     let sums = ledger.totals().await.unwrap().all();
     assert_eq!((sums.requests, sums.answered), (2, 0));
+}
+
+#[tokio::test]
+async fn a_claim_that_nobody_waits_for_is_withdrawn() {
+    let folder = folder();
+    let ledger = open(&folder.path().join("ledger.db"));
+    for _ in 0..200 {
+        let claim = ledger.begin(exchange("a"), key("k", 1));
+        // Polled once, so that it is on its way, and then dropped at whatever point it has reached.
+        tokio::select! {
+            biased;
+            claim = claim => assert!(matches!(claim.unwrap(), Claim::New(_)), "the key is free"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    ledger.flush().await.unwrap();
+    assert!(matches!(ledger.begin(exchange("a"), key("k", 1)).await.unwrap(), Claim::New(_)));
 }
 
 #[tokio::test]

@@ -23,6 +23,9 @@ pub struct HealthResponse {
     /// State of the provider.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ai: Option<AiHealth>,
+    /// State of the ledger; nothing is answered that it cannot record.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ledger: Option<AiStatus>,
 }
 
 /// Whether server-b can do its work.
@@ -30,9 +33,9 @@ pub struct HealthResponse {
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum HealthStatus {
-    /// The provider is configured and, as far as is known, answers.
+    /// The provider is configured and, as far as is known, answers; the ledger can be written.
     Healthy,
-    /// The provider is not configured or does not answer.
+    /// One of them cannot do its work.
     Degraded,
 }
 
@@ -52,7 +55,7 @@ pub struct AiHealth {
     pub note: Option<String>,
 }
 
-/// What a check of the provider found.
+/// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

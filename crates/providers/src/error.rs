@@ -93,7 +93,8 @@ impl ProviderError {
         }
     }
 
-    /// Whether the request may have reached a model, so that it may be on the provider's bill.
+    /// Whether a model may have worked on the request, so that it may be on the provider's bill. Requests that a
+    /// provider answers with an error are not billed.
     #[must_use]
     pub fn may_be_billed(&self) -> bool {
         matches!(
@@ -104,4 +105,11 @@ impl ProviderError {
                 | Self::Failed { .. }
         )
     }
+}
+
+/// The innermost cause of `error`: the one that says what went wrong, after layers that only say where.
+pub(crate) fn root_cause<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> &'a (dyn std::error::Error + 'static) {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }

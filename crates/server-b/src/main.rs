@@ -1,2 +1,15 @@
-//! x
-fn main() {}
+//! server-b, the AI responder: answers messages over HTTP through a model provider.
+
+use anyhow::Context as _;
+use server_b::{Config, Server};
+
+fn main() -> anyhow::Result<()> {
+    let config: Config = settings::parse();
+    let _log = telemetry::init(&config.log);
+    let runtime = tokio::runtime::Runtime::new().context("the async runtime could not start")?;
+    runtime.block_on(async {
+        let server = Server::bind(config).await.context("server-b could not start")?;
+        tracing::info!(address = %server.local_addr(), "listening"); // port 0 works, and tests use it
+        server.serve(telemetry::shutdown_signal()).await.context("server-b stopped")
+    })
+}

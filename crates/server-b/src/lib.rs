@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod app;
+mod auth;
+mod body;
+mod config;
+mod connections;
+mod defaults;
+mod error;
+mod exchange;
+mod health;
+mod in_flight;
+mod metrics;
+mod observe;
+mod responder;
+mod routes;
+mod server;
+
+pub use body::{InvalidBody, parse_request};
+pub use config::Config;
+pub use server::Server;

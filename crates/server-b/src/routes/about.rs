@@ -1,0 +1,85 @@
+//! What server-b says about itself: `GET /health`, `/models`, `/config`, `/metrics`.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, header},
+    response::IntoResponse,
+};
+use jiff::Timestamp;
+use models::{AiStatus, ConfigResponse, HealthResponse, HealthStatus, ModelsResponse, Problem};
+
+use crate::{app::App, error::ApiError, exchange::rfc3339};
+
+const SERVER: &str = "Server B (AI Responder)";
+
+/// Whether the server and its provider can do their work.
+///
+/// Always 200: `status` says `degraded` when the provider cannot answer. The provider is asked at most every five seconds.
+/// Where a key is needed, callers without one see only `status`, `server` and `timestamp`.
+#[utoipa::path(get, path = "/health", tag = "about", responses((status = 200, body = HealthResponse)))]
+pub(super) async fn health(State(app): State<Arc<App>>, headers: HeaderMap) -> Json<HealthResponse> {
+    let ai = app.provider_health.get().await;
+    let ledger = if app.ledger.is_healthy() { AiStatus::Healthy } else { AiStatus::Unhealthy };
+    let healthy = ai.configured && ai.status != AiStatus::Unhealthy && ledger == AiStatus::Healthy;
+    let known = app.keys.accept(&headers);
+    Json(HealthResponse {
+        status: if healthy { HealthStatus::Healthy } else { HealthStatus::Degraded },
+        server: SERVER.to_owned(),
+        timestamp: rfc3339(Timestamp::now()),
+        provider: known.then(|| app.defaults.config().provider),
+        messages_processed: known.then(|| app.responder.answered()),
+        ai: known.then_some(ai),
+        ledger: known.then_some(ledger),
+    })
+}
+
+/// The models that a request may name.
+#[utoipa::path(
+    get, path = "/models", tag = "about",
+    responses(
+        (status = 200, body = ModelsResponse),
+        (status = "4XX", description = "No valid key was shown, or the provider's rate limit is reached", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "The provider did not give its list", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn models(State(app): State<Arc<App>>) -> Result<Json<ModelsResponse>, ApiError> {
+    let models = app.provider.models().await?;
+    let config = app.defaults.config();
+    let note = match config.provider.as_str() {
+        "bedrock" => {
+            Some("models with a listed price; any other model id of your region works too".to_owned())
+        }
+        "openai" => Some("the provider's own list, chat models only".to_owned()),
+        _ => None,
+    };
+    let default = app.defaults.model().to_owned();
+    Ok(Json(ModelsResponse { provider: config.provider, models, default, note }))
+}
+
+/// The values that a request without them gets. No secret is ever among them.
+#[utoipa::path(
+    get, path = "/config", tag = "about",
+    responses(
+        (status = 200, body = ConfigResponse),
+        (status = 401, description = "No valid key was shown", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn config(State(app): State<Arc<App>>) -> Json<ConfigResponse> {
+    Json(app.defaults.config())
+}
+
+/// Counters for Prometheus, in the OpenMetrics text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "about",
+    responses(
+        (status = 200, body = String, content_type = "application/openmetrics-text"),
+        (status = 401, description = "No valid key was shown", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, media_type)], app.metrics.text())
+}
