@@ -20,9 +20,9 @@ pub fn parse<C: Parser>() -> C {
         Err(error) if error.not_found() => {}
         Err(error) => fail(&explain_dotenv(&error)),
     }
-    let command = without_empty_variables(C::command());
-    let parsed =
-        command.clone().try_get_matches().and_then(|mut matches| C::from_arg_matches_mut(&mut matches));
+    let mut command = without_empty_variables(C::command());
+    let matched = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = matched.and_then(|mut matches| C::from_arg_matches_mut(&mut matches));
     parsed.unwrap_or_else(|error| match explain(&command, &error) {
         Some(line) => fail(&line),
         None => error.exit(),
@@ -72,10 +72,11 @@ fn explain(command: &Command, error: &clap::Error) -> Option<String> {
     let arg = command.get_arguments().find(|arg| arg.to_string() == flag)?;
     let value = match text(ContextKind::InvalidValue) {
         Some(value) if !arg.is_hide_env_values_set() => format!("`{value}`"),
-        _ => "its value (not shown)".to_owned(),
+        _ => "a secret that cannot be used (it is not shown)".to_owned(),
     };
     let why = match (error.source(), error.get(ContextKind::ValidValue)) {
-        (Some(source), _) if !arg.is_hide_env_values_set() => source.to_string(),
+        // Our own parsers' words, which never repeat a secret.
+        (Some(source), _) => source.to_string(),
         (_, Some(ContextValue::Strings(allowed))) if !allowed.is_empty() => {
             format!("allowed are {}", allowed.join(", "))
         }

@@ -1,0 +1,101 @@
+//! A real server-a, reached as an assistant reaches it: over MCP on its standard input and output.
+
+use std::{collections::HashMap, path::Path, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use rmcp::{
+    RoleClient,
+    model::{CallToolRequestParams, CallToolResult, ProtocolVersion},
+    service::{ClientLifecycleMode, ClientServiceExt as _, RunningService},
+    transport::TokioChildProcess,
+};
+use serde_json::Value;
+use tokio::{io::AsyncReadExt as _, process::Command, task::JoinHandle};
+
+use crate::programs;
+
+/// Longest wait for an answer of server-a.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Which protocol era the assistant speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Era {
+    /// Handshake and session: 2025-11-25 and earlier.
+    Legacy,
+    /// Stateless: 2026-07-28.
+    Modern,
+}
+
+/// A connection to a server-a that was started for it.
+pub struct Messenger {
+    client: RunningService<RoleClient, ()>,
+    log: JoinHandle<String>,
+}
+
+impl Messenger {
+    /// Starts server-a in `home` with nothing in its environment but `variables`, and connects.
+    ///
+    /// # Errors
+    /// When it does not start or does not speak MCP.
+    pub async fn start(home: &Path, variables: &HashMap<String, String>, era: Era) -> anyhow::Result<Self> {
+        let mut command = Command::from(programs::clean("server-a", home)?);
+        command.envs(variables).kill_on_drop(true);
+        let (transport, stderr) = TokioChildProcess::builder(command).stderr(Stdio::piped()).spawn()?;
+        let mut stderr = stderr.context("server-a has no standard error")?;
+        let log = tokio::spawn(async move {
+            let mut text = Vec::new();
+            // What was read until an error is the log.
+            let _ = stderr.read_to_end(&mut text).await;
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let mode = match era {
+            Era::Legacy => ClientLifecycleMode::Initialize,
+            Era::Modern => {
+                ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] }
+            }
+        };
+        let connecting = ().serve_with_lifecycle(transport, mode);
+        let client =
+            tokio::time::timeout(PATIENCE, connecting).await.context("server-a does not answer")??;
+        Ok(Self { client, log })
+    }
+
+    /// The connection, for what the methods here do not cover.
+    #[must_use]
+    pub fn client(&self) -> &RunningService<RoleClient, ()> {
+        &self.client
+    }
+
+    /// Calls a tool, whatever comes of it.
+    ///
+    /// # Errors
+    /// When there is no result: a protocol error, or no answer.
+    pub async fn call(&self, tool: &str, arguments: Value) -> anyhow::Result<CallToolResult> {
+        let mut request = CallToolRequestParams::new(tool.to_owned());
+        if let Value::Object(arguments) = arguments {
+            request = request.with_arguments(arguments);
+        }
+        let calling = self.client.call_tool(request);
+        Ok(tokio::time::timeout(PATIENCE, calling).await.context("server-a does not answer")??)
+    }
+
+    /// Calls a tool that is meant to succeed, and gives its structured result.
+    ///
+    /// # Errors
+    /// When the tool reports an error; its words are in the error.
+    pub async fn ask(&self, tool: &str, arguments: Value) -> anyhow::Result<Value> {
+        let result = self.call(tool, arguments).await?;
+        let structured = result.structured_content.context("the result is not structured")?;
+        ensure!(result.is_error != Some(true), "{structured}");
+        Ok(structured)
+    }
+
+    /// Disconnects, which ends server-a, and gives its log.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn close(mut self) -> anyhow::Result<String> {
+        self.client.close().await?;
+        Ok(self.log.await?)
+    }
+}
