@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+pub mod ledger_file;
+pub mod lossy_proxy;
 pub mod messenger;
 pub mod programs;
 pub mod stubs;

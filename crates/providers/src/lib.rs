@@ -3,6 +3,7 @@
 #[cfg(feature = "bedrock")]
 mod bedrock;
 mod deadline;
+mod ending;
 mod error;
 mod mock;
 mod openai;
