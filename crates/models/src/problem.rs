@@ -1,5 +1,6 @@
 //! Errors on the wire: RFC 9457 problem documents.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A problem document (RFC 9457), media type `application/problem+json`.
@@ -31,7 +32,7 @@ pub struct Problem {
 }
 
 /// One field that broke a rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FieldError {
     /// Path of the field, for instance `temperature` or `history[3].content`.

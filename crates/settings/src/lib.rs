@@ -71,7 +71,9 @@ fn explain(command: &Command, error: &clap::Error) -> Option<String> {
     let flag = text(ContextKind::InvalidArg)?;
     let arg = command.get_arguments().find(|arg| arg.to_string() == flag)?;
     let value = match text(ContextKind::InvalidValue) {
-        Some(value) if !arg.is_hide_env_values_set() => format!("`{value}`"),
+        Some(value) if !arg.is_hide_env_values_set() => {
+            format!("`{}`", without_credentials(&value))
+        }
         _ => "a secret that cannot be used (it is not shown)".to_owned(),
     };
     let why = match (error.source(), error.get(ContextKind::ValidValue)) {
@@ -85,10 +87,33 @@ fn explain(command: &Command, error: &clap::Error) -> Option<String> {
     Some(format!("{} is {value}: {why}", name_of(arg)))
 }
 
+/// An address may hold a password, and one that cannot be read may hold it anywhere before its last `@`.
+fn without_credentials(value: &str) -> String {
+    match value.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
+        Some((scheme, (_, host))) => format!("{scheme}://[redacted]@{host}"),
+        None => value.to_owned(),
+    }
+}
+
 fn name_of(arg: &Arg) -> String {
     match (arg.get_env(), arg.get_long()) {
         (Some(variable), Some(flag)) => format!("{} (or --{flag})", variable.to_string_lossy()),
         (Some(variable), None) => variable.to_string_lossy().into_owned(),
         (None, _) => arg.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_shown_without_the_password_in_it() {
+        for address in ["ftp://me:secret@host/x", "ftp://secret@host/x", "ftp://me:sec/ret@@host/x"] {
+            assert_eq!(without_credentials(address), "ftp://[redacted]@host/x");
+        }
+        for plain in ["warm", "localhost:8000", "mysql://host/x", "someone@host"] {
+            assert_eq!(without_credentials(plain), plain);
+        }
     }
 }
