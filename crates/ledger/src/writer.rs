@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -17,6 +18,9 @@ use crate::{
 
 /// Writes that share one transaction at most.
 const BATCH: usize = 256;
+/// How long a busy ledger waits for company before it writes: one flush to disk costs as much as many rows. Less than a
+/// flush takes, so that nobody waits much longer for it.
+const GATHER: Duration = Duration::from_micros(100);
 /// Writes after which old exchanges are deleted.
 const PRUNE_EVERY: u64 = 256;
 
@@ -70,7 +74,18 @@ struct Writer {
 impl Writer {
     fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut busy = false;
         while commands.blocking_recv_many(&mut batch, BATCH) > 0 {
+            if busy && batch.len() < BATCH {
+                thread::sleep(GATHER);
+                while batch.len() < BATCH
+                    && let Ok(command) = commands.try_recv()
+                {
+                    batch.push(command);
+                }
+            }
+            // A lone caller is never made to wait.
+            busy = batch.len() > 1;
             let (writes, reads): (Vec<_>, Vec<_>) = batch.drain(..).partition(Command::is_write);
             if !writes.is_empty() {
                 self.write(writes);

@@ -14,7 +14,6 @@ use providers::{End, Prompt, ProviderError};
 use crate::metrics::Metrics;
 
 /// What an exchange needs to be recorded.
-#[derive(Clone)]
 pub(crate) struct Books {
     pub(crate) ledger: Ledger,
     pub(crate) prices: Arc<PriceList>,
@@ -23,7 +22,7 @@ pub(crate) struct Books {
 
 /// An exchange that is not over. Dropped before its end, it is recorded as cancelled, with what it used so far.
 pub(crate) struct Ongoing {
-    books: Books,
+    books: Arc<Books>,
     /// Its place in the ledger, if it was announced there.
     id: Option<i64>,
     /// `None` once its end is recorded.
@@ -63,7 +62,7 @@ impl Books {
     }
 
     /// Follows `exchange`, announced as `id` or not at all, to its end.
-    pub(crate) fn follow(&self, exchange: Exchange, id: Option<i64>, started: Instant) -> Ongoing {
+    pub(crate) fn follow(self: &Arc<Self>, exchange: Exchange, id: Option<i64>, started: Instant) -> Ongoing {
         let sent_tokens = exchange.usage.prompt_tokens;
         Ongoing { books: self.clone(), id, exchange: Some(exchange), sent_tokens, started }
     }

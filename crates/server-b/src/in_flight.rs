@@ -79,6 +79,7 @@ impl InFlight {
                 return Err(ApiError::KeyMismatch);
             }
             *call.waiting.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+            tracing::debug!("a request joined the call that is under way for its idempotency key");
             return Ok(Waiting(call.clone()));
         }
         let (report, outcome) = watch::channel(None);

@@ -1,6 +1,7 @@
 //! What server-b counts, for Prometheus (`GET /metrics`).
 
 use std::{
+    borrow::Cow,
     sync::atomic::{AtomicI64, AtomicU64},
     time::Duration,
 };
@@ -46,7 +47,7 @@ struct RouteLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
     provider: &'static str,
-    outcome: String,
+    outcome: Cow<'static, str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -93,13 +94,13 @@ impl Metrics {
     /// Counts a call that is over.
     pub(crate) fn call(&self, exchange: &Exchange) {
         let outcome = match &exchange.outcome {
-            Outcome::Answered { .. } => "answered",
-            Outcome::Failed { code } => code,
-            Outcome::Cancelled => "cancelled",
-            Outcome::Interrupted | Outcome::Open => "interrupted",
+            Outcome::Answered { .. } => Cow::Borrowed("answered"),
+            Outcome::Failed { code } => Cow::Owned(code.clone()),
+            Outcome::Cancelled => Cow::Borrowed("cancelled"),
+            Outcome::Interrupted | Outcome::Open => Cow::Borrowed("interrupted"),
         };
         let provider = self.provider.as_str();
-        self.calls.get_or_create(&CallLabels { provider, outcome: outcome.to_owned() }).inc();
+        self.calls.get_or_create(&CallLabels { provider, outcome }).inc();
         let usage = &exchange.usage;
         for (kind, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
             self.tokens.get_or_create(&TokenLabels { provider, kind }).inc_by(tokens);

@@ -26,7 +26,7 @@ const MAX_ANSWER: usize = 8 << 20;
 /// Answers questions: each is asked once, recorded, and answered from the record when it is asked again.
 pub(crate) struct Responder {
     provider: Arc<dyn Provider>,
-    books: Books,
+    books: Arc<Books>,
     /// Whether calls may cost money: those are announced in the ledger before they are made.
     billed: bool,
     answered: AtomicU64,
@@ -61,7 +61,7 @@ impl Responder {
     pub(crate) fn new(provider: Arc<dyn Provider>, kind: ProviderKind, books: Books, answered: u64) -> Self {
         Self {
             provider,
-            books,
+            books: Arc::new(books),
             billed: kind != ProviderKind::Mock,
             answered: AtomicU64::new(answered),
             in_flight: Arc::default(),
