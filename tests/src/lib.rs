@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod caller;
 pub mod ledger_file;
 pub mod lossy_proxy;
 pub mod messenger;

@@ -30,6 +30,7 @@ pub enum Era {
 pub struct Messenger {
     client: RunningService<RoleClient, ()>,
     log: JoinHandle<String>,
+    process: Option<u32>,
 }
 
 impl Messenger {
@@ -41,6 +42,7 @@ impl Messenger {
         let mut command = Command::from(programs::clean("server-a", home)?);
         command.envs(variables).kill_on_drop(true);
         let (transport, stderr) = TokioChildProcess::builder(command).stderr(Stdio::piped()).spawn()?;
+        let process = transport.id();
         let mut stderr = stderr.context("server-a has no standard error")?;
         let log = tokio::spawn(async move {
             let mut text = Vec::new();
@@ -57,7 +59,7 @@ impl Messenger {
         let connecting = ().serve_with_lifecycle(transport, mode);
         let client =
             tokio::time::timeout(PATIENCE, connecting).await.context("server-a does not answer")??;
-        Ok(Self { client, log })
+        Ok(Self { client, log, process })
     }
 
     /// The connection, for what the methods here do not cover.
@@ -88,6 +90,17 @@ impl Messenger {
         let structured = result.structured_content.context("the result is not structured")?;
         ensure!(result.is_error != Some(true), "{structured}");
         Ok(structured)
+    }
+
+    /// Ends server-a at once, as a power cut would.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub async fn kill(&self) -> anyhow::Result<()> {
+        let id = self.process.context("server-a has no process")?.to_string();
+        let status = Command::new("kill").args(["-s", "KILL", &id]).status().await?;
+        ensure!(status.success(), "server-a cannot be killed");
+        Ok(())
     }
 
     /// Disconnects, which ends server-a, and gives its log.

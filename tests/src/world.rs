@@ -56,6 +56,28 @@ impl ServerBSettings {
         self
     }
 
+    /// The same with OpenAI as its provider: a stub at `base_url`, and a model with a price.
+    #[must_use]
+    pub fn with_openai(self, base_url: &str) -> Self {
+        self.with("AI_PROVIDER", "openai")
+            .with("OPENAI_DEFAULT_MODEL", "gpt-4o-mini")
+            .with("OPENAI_BASE_URL", base_url)
+            .with("OPENAI_API_KEY", "sk-test")
+    }
+
+    /// The same with Bedrock as its provider: a stub at `endpoint_url`, a model with a price, and credentials from nowhere
+    /// else than here.
+    #[must_use]
+    pub fn with_bedrock(self, endpoint_url: &str) -> Self {
+        self.with("AI_PROVIDER", "bedrock")
+            .with("BEDROCK_DEFAULT_MODEL", "claude-3.5-haiku")
+            .with("AWS_REGION", "eu-central-1")
+            .with("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", endpoint_url)
+            .with("AWS_EC2_METADATA_DISABLED", "true")
+            .with("AWS_ACCESS_KEY_ID", "AKIDTEST")
+            .with("AWS_SECRET_ACCESS_KEY", "secret-of-a-test")
+    }
+
     /// The ledger's file.
     #[must_use]
     pub fn ledger(&self) -> PathBuf {
@@ -69,8 +91,10 @@ impl ServerBSettings {
     pub fn start(&self) -> anyhow::Result<ServerB> {
         let program = self.launch()?;
         let line = program.wait_for_log("listening")?;
-        let address = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next());
-        let address = address.context("the log names no address")?.trim_matches('"').parse()?;
+        // `address=127.0.0.1:1` or `"address":"127.0.0.1:1"`
+        let (_, rest) = line.split_once("address").context("the log names no address")?;
+        let rest = rest.trim_start_matches(['=', ':', '"']);
+        let address = rest.split(['"', ' ']).next().unwrap_or_default().parse()?;
         Ok(ServerB { program, address })
     }
 

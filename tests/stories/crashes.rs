@@ -73,7 +73,7 @@ async fn keep_asking(url: String, asked: Arc<AtomicUsize>, heard: Arc<Heard>) ->
         let number = asked.fetch_add(1, Ordering::Relaxed);
         let message = format!("message {number}");
         let mut request = client.post(&url).json(&json!({"message": message}));
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             request = request.header("idempotency-key", format!("key-{number}"));
         }
         // The server was killed: what did not arrive was not heard.
