@@ -6,6 +6,7 @@ use ledger::{LedgerError, Location, Owner};
 use resilience::Backoff;
 use responder_client::{Limits, ResponderClient, SetupError};
 use secrecy::SecretString;
+use settings::{header_secret, http_url};
 use telemetry::LogSettings;
 use url::Url;
 
@@ -58,33 +59,11 @@ impl Config {
     }
 }
 
-fn http_url(text: &str) -> Result<Url, String> {
-    let parsed =
-        Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    parsed.ok_or_else(|| "allowed is an http:// or https:// URL".to_owned())
-}
-
-/// A secret that can stand in a header. The error must not repeat it.
-fn header_secret(text: &str) -> Result<SecretString, String> {
-    let fits = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-    fits.then(|| SecretString::from(text)).ok_or_else(|| "allowed are visible ASCII characters".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
 
     use super::*;
-
-    #[test]
-    fn the_url_of_server_b_must_be_an_http_one_with_a_host() {
-        for right in ["http://localhost:8000", "https://b.test/ai", "http://[::1]:8000"] {
-            assert!(http_url(right).is_ok(), "{right}");
-        }
-        for wrong in ["localhost:8000", "http://", "ftp://b.test", "b.test", ""] {
-            assert!(http_url(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn numbers_out_of_range_are_refused() {

@@ -1,38 +1,15 @@
-//! What every handler shares, and the router that puts handlers and layers together.
+//! What every handler shares.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::{FromRequest, Request, State},
-    http::{HeaderMap, header},
-    middleware::{self, Next},
-    response::Response,
-};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use ledger::{IdempotencyKey, Ledger};
-use models::ProcessRequest;
+use ledger::Ledger;
 use providers::Provider;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    auth::Keys,
-    body::parse_request,
-    defaults::Defaults,
-    error::ApiError,
-    health::ProviderHealth,
-    metrics::Metrics,
-    observe::{RequestContext, observe},
-    responder::{Question, Responder},
-    routes,
+    auth::Keys, defaults::Defaults, error::ApiError, health::ProviderHealth, metrics::Metrics,
+    responder::Responder,
 };
-
-/// Largest body of a request, in bytes: a full history of ordinary turns fits.
-const MAX_BODY: usize = 4 << 20;
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-const MAX_KEY: usize = 255;
 
 /// The state of the server.
 pub(crate) struct App {
@@ -65,76 +42,4 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
     }
-}
-
-/// All routes with all layers. From the outside in: `observe` sees every request and writes every problem; then the key
-/// is checked, before a byte of a body is read.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    let (open, guarded) = routes::all();
-    let guarded = guarded.layer(middleware::from_fn_with_state(app.clone(), require_key));
-    open.merge(guarded)
-        .fallback(async || ApiError::NotFound)
-        .method_not_allowed_fallback(async || ApiError::Method)
-        .layer(middleware::from_fn_with_state(app.metrics.clone(), observe))
-        .with_state(app)
-}
-
-async fn require_key(
-    State(app): State<Arc<App>>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    if app.keys.accept(request.headers()) { Ok(next.run(request).await) } else { Err(ApiError::Unauthorized) }
-}
-
-/// A valid message in the body of a request, with the place that it takes.
-pub(crate) struct Asked {
-    pub(crate) question: Question,
-    pub(crate) slot: Slot,
-}
-
-impl FromRequest<Arc<App>> for Asked {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Self::Rejection> {
-        if !is_json(request.headers()) {
-            return Err(ApiError::MediaType);
-        }
-        let context = request.extensions().get::<RequestContext>().copied().ok_or(ApiError::Internal)?;
-        let key = idempotency_key(request.headers())?;
-        let slot = app.slot()?;
-        let message = parse_request(read_body(request).await?.as_ref())?;
-        let key = key.map(|key| IdempotencyKey { key, fingerprint: fingerprint(&message) });
-        let prompt = app.defaults.prompt(message, context.trace)?;
-        Ok(Self { question: Question { prompt, key, started: context.started }, slot })
-    }
-}
-
-async fn read_body(request: Request) -> Result<impl AsRef<[u8]>, ApiError> {
-    let body = Limited::new(request.into_body(), MAX_BODY);
-    match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge { limit: MAX_BODY }),
-        Ok(Err(_)) => Err(ApiError::BodyBroken),
-        Err(_) => Err(ApiError::BodyTimedOut),
-    }
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let media_type =
-        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let fits =
-        |key: &&str| (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
-    value.to_str().ok().filter(fits).map(|key| Some(key.to_owned())).ok_or(ApiError::IdempotencyKey)
-}
-
-/// A digest of everything that the caller asked for.
-fn fingerprint(request: &ProcessRequest) -> [u8; 32] {
-    Sha256::digest(serde_json::to_vec(request).expect("a request is plain data")).into()
 }

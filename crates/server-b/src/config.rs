@@ -7,6 +7,7 @@ use cost_calculator::PriceList;
 use ledger::{Location, Owner};
 use providers::ProviderKind;
 use secrecy::{ExposeSecret as _, SecretString};
+use settings::{header_secret, http_url};
 use telemetry::LogSettings;
 use url::Url;
 
@@ -162,16 +163,4 @@ fn model_name(text: &str) -> Result<String, String> {
 fn region(text: &str) -> Result<String, String> {
     let fits = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     fits.then(|| text.to_owned()).ok_or_else(|| "allowed is an AWS region, for instance us-east-1".to_owned())
-}
-
-fn http_url(text: &str) -> Result<Url, String> {
-    let parsed =
-        Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    parsed.ok_or_else(|| "allowed is an http:// or https:// URL".to_owned())
-}
-
-/// A secret that can stand in a header. The error must not repeat it.
-fn header_secret(text: &str) -> Result<SecretString, String> {
-    let fits = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-    fits.then(|| SecretString::from(text)).ok_or_else(|| "allowed are visible ASCII characters".to_owned())
 }

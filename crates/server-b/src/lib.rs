@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod app;
+mod asked;
 mod auth;
 mod body;
 mod config;
@@ -13,6 +14,7 @@ mod in_flight;
 mod metrics;
 mod observe;
 mod responder;
+mod router;
 mod routes;
 mod server;
 

@@ -22,6 +22,7 @@ use crate::app::App;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "server-b, the AI responder", description = "Answers messages through a model provider. Errors are RFC 9457 problem documents whose `code` is stable and whose `detail` says what to do.", license(name = "MIT", identifier = "MIT")),
+    tags((name = "messages", description = "Ask the model"), (name = "about", description = "What the server says about itself")),
     components(schemas(models::Problem, models::StreamEvent)),
     security((), ("key" = [])),
     modifiers(&KeyScheme)

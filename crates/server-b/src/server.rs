@@ -8,15 +8,8 @@ use providers::{Deadline, Mock, OpenAi, OpenAiSettings, Provider, ProviderKind};
 use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
-    Config,
-    app::{App, router},
-    auth::Keys,
-    connections::Connections,
-    defaults::Defaults,
-    exchange::Books,
-    health::ProviderHealth,
-    metrics::Metrics,
-    responder::Responder,
+    Config, app::App, auth::Keys, connections::Connections, defaults::Defaults, exchange::Books,
+    health::ProviderHealth, metrics::Metrics, responder::Responder, router::router,
 };
 
 /// A server that listens and does not answer yet.

@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+mod values;
+
 use std::{error::Error as _, ffi::OsStr, process};
 
 use clap::{
     Arg, Command, Parser,
     error::{ContextKind, ContextValue, ErrorKind},
 };
+
+pub use values::{header_secret, http_url};
 
 /// Exit status of a program whose settings do not fit, as clap uses it.
 const USAGE: i32 = 2;

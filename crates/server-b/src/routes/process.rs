@@ -5,10 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use models::{Problem, ProcessRequest, ProcessResponse};
 
-use crate::{
-    app::{App, Asked},
-    error::ApiError,
-};
+use crate::{app::App, asked::Asked, error::ApiError};
 
 /// Answers one message in one piece.
 ///

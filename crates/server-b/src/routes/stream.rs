@@ -13,11 +13,7 @@ use axum::{
 use futures_util::{StreamExt as _, stream};
 use models::{DONE, Problem, ProcessRequest, StreamEnd, StreamError, StreamPiece};
 
-use crate::{
-    app::{App, Asked},
-    error::ApiError,
-    responder::StreamedItem,
-};
+use crate::{app::App, asked::Asked, error::ApiError, responder::StreamedItem};
 
 /// Proxies and clients give up on a connection that is silent for longer.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
