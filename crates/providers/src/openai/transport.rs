@@ -12,6 +12,7 @@ use async_openai::{
     middleware::HttpRequestFactory,
 };
 use futures_util::{StreamExt as _, future};
+use percent_encoding::percent_decode_str;
 use reqwest::{
     Response,
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
@@ -65,10 +66,31 @@ impl Server {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| ProviderError::Failed { message: redactor.clean(&error.to_string()) })?;
+        for secret in secrets_in_address(&http, &self.base) {
+            redactor.remember(&secret);
+        }
         let exchange = Exchange { http: http.clone(), redactor };
         let service = tower::service_fn(move |request| exchange.clone().send(request));
         Ok(Client::build(http, self).with_http_service(service))
     }
+}
+
+/// What an address like `http://name:password@host` gives away: the password (or the name, where it stands alone), as it is
+/// written and as it is meant, and the header that both become.
+fn secrets_in_address(http: &reqwest::Client, address: &str) -> Vec<String> {
+    let Ok(url) = address.parse::<reqwest::Url>() else { return Vec::new() };
+    let written = url.password().unwrap_or(url.username());
+    if written.is_empty() {
+        return Vec::new();
+    }
+    let meant = percent_decode_str(written).decode_utf8_lossy().into_owned();
+    let mut secrets = vec![written.to_owned(), meant];
+    if let Ok(request) = http.get(url).build()
+        && let Some(header) = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok())
+    {
+        secrets.extend(header.strip_prefix("Basic ").map(str::to_owned));
+    }
+    secrets
 }
 
 impl Config for Server {
@@ -153,4 +175,17 @@ fn bounded(response: Response) -> Response {
     *bounded.status_mut() = status;
     *bounded.headers_mut() = headers;
     bounded.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_address_is_a_secret_in_every_form() {
+        let secrets = |address| secrets_in_address(&reqwest::Client::new(), address);
+        assert_eq!(secrets("http://me:p%40ss@host/v1"), ["p%40ss", "p@ss", "bWU6cEBzcw=="]);
+        assert_eq!(secrets("https://token@host/v1"), ["token", "token", "dG9rZW46"]);
+        assert!(secrets("http://host:8000/v1").is_empty());
+    }
 }
