@@ -9,7 +9,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> anyhow::Result<()> {
     let config: Config = settings::parse();
-    let _log = telemetry::init(&config.log);
+    let _log = telemetry::init(&config.log).context("the log could not start")?;
     let runtime = tokio::runtime::Runtime::new().context("the async runtime could not start")?;
     runtime.block_on(async {
         let server = Server::bind(config).await.context("server-b could not start")?;

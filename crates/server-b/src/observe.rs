@@ -2,7 +2,10 @@
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -88,11 +91,15 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         (1..=MAX_ID).contains(&bytes.len())
             && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(byte))
     };
-    headers.get(REQUEST_ID).filter(harmless).cloned().unwrap_or_else(|| {
-        let mut buffer = Uuid::encode_buffer();
-        let id = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
-        HeaderValue::from_str(id).expect("a UUID is a valid header")
-    })
+    headers.get(REQUEST_ID).filter(harmless).cloned().unwrap_or_else(new_id)
+}
+
+/// Unique without asking the system for randomness at every request: a random start for each process, then a count.
+fn new_id() -> HeaderValue {
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| Uuid::new_v4().as_u64_pair().0);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let id = format!("{:016x}-{:x}", *PROCESS, COUNT.fetch_add(1, Ordering::Relaxed));
+    HeaderValue::try_from(id).expect("hexadecimal digits are a valid header")
 }
 
 /// Labels come from a fixed set: what callers invent must not make new time series.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod line_buffer;
 mod logs;
 mod shutdown;
 mod trace_parent;

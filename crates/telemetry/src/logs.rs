@@ -1,15 +1,17 @@
 //! Log lines on standard error.
 
-use std::io::{BufWriter, IsTerminal as _, stderr};
+use std::io::{self, IsTerminal as _, stderr};
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-/// Lines that wait for a slow reader of standard error; more are dropped.
-const MAX_WAITING_LINES: usize = 8_192;
+use crate::line_buffer::LineBuffer;
+
 /// The crates of this workspace. Others log requests, headers and bodies at their lower levels.
 const OURS: [&str; 7] =
     ["server_a", "server_b", "providers", "ledger", "responder_client", "telemetry", "test_communication"];
+/// async-openai reports the data of an event that is not JSON as an error, word for word: a part of an answer, or of a
+/// message. The failure itself is in our own log.
+const SILENT: &str = "async_openai=off";
 
 /// How to log; flatten it into a program's settings.
 #[derive(Debug, Clone, clap::Args)]
@@ -17,7 +19,7 @@ pub struct LogSettings {
     /// What to log: a level (error, warn, info, debug, trace) or tracing directives such as `server_b=debug`.
     ///
     /// A bare level is for this project's own crates; libraries stay at `warn`, because some log whole requests. Name a
-    /// library to see more of it.
+    /// library to see more of it; async_openai stays silent until it is named, because it logs parts of answers.
     #[arg(long = "log", env = "RUST_LOG", default_value = "info", value_name = "FILTER", value_parser = valid_filter)]
     pub filter: String,
     /// How a log line looks.
@@ -36,15 +38,21 @@ pub enum LogFormat {
 
 /// Keeps the log alive; dropping it writes what is still waiting.
 #[must_use = "dropping the guard ends the log"]
-pub struct LogGuard(#[expect(dead_code, reason = "held for its drop")] WorkerGuard);
+pub struct LogGuard(LineBuffer);
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
 
 /// Starts logging to standard error. Call it once, first thing in `main`.
-pub fn init(settings: &LogSettings) -> LogGuard {
-    let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(MAX_WAITING_LINES)
-        .lossy(true)
-        .thread_name("log")
-        .finish(BufWriter::new(stderr()));
+///
+/// # Errors
+/// When the thread that writes cannot be started.
+pub fn init(settings: &LogSettings) -> io::Result<LogGuard> {
+    let writer = LineBuffer::write_to(stderr())?;
+    let guard = LogGuard(writer.clone());
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(directives(&settings.filter)))
         .with_writer(writer)
@@ -53,7 +61,7 @@ pub fn init(settings: &LogSettings) -> LogGuard {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
-    LogGuard(guard)
+    Ok(guard)
 }
 
 fn valid_filter(text: &str) -> Result<String, String> {
@@ -66,9 +74,10 @@ fn valid_filter(text: &str) -> Result<String, String> {
     }
 }
 
-/// Expands a bare level to our own crates and keeps libraries at `warn`.
+/// Expands a bare level to our own crates and keeps libraries at `warn`, or silent.
 fn directives(filter: &str) -> String {
-    let mut expanded = Vec::new();
+    // First, so that a directive of the user's for the same library takes its place.
+    let mut expanded = vec![SILENT.to_owned()];
     for directive in filter.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
         match directive.parse::<LevelFilter>() {
             Ok(level) => {
@@ -88,10 +97,29 @@ mod tests {
     #[test]
     fn a_bare_level_is_for_our_own_crates() {
         let expanded = directives("trace");
-        assert!(expanded.starts_with("warn,"), "{expanded}");
+        assert!(expanded.contains(",warn,"), "{expanded}");
         assert!(expanded.contains("server_b=trace"), "{expanded}");
-        assert!(directives("off").starts_with("off,"));
-        assert_eq!(directives("hyper=debug"), "hyper=debug");
+        assert!(directives("off").contains(",off,"));
+        assert!(directives("hyper=debug").ends_with(",hyper=debug"));
+    }
+
+    /// Whether an error in async-openai would be logged.
+    fn hears_async_openai(filter: &str) -> bool {
+        let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(directives(filter)));
+        tracing::subscriber::with_default(
+            subscriber.finish(),
+            || tracing::enabled!(target: "async_openai::error", tracing::Level::ERROR),
+        )
+    }
+
+    #[test]
+    fn the_library_that_logs_answers_is_silent_until_it_is_named() {
+        for filter in ["info", "trace", "hyper=debug", "warn,server_b=trace"] {
+            assert!(!hears_async_openai(filter), "{filter}");
+        }
+        for filter in ["async_openai=debug", "async_openai=error,info", "info,async_openai::error=warn"] {
+            assert!(hears_async_openai(filter), "{filter}");
+        }
     }
 
     #[test]
