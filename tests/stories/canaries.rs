@@ -131,7 +131,7 @@ async fn a_provider_or_a_server_b_that_is_down_is_reported_without_a_secret() ->
 }
 
 #[test]
-fn an_address_that_cannot_be_used_is_shown_without_its_password() -> Story {
+fn an_address_that_cannot_be_used_is_named_without_its_password() -> Story {
     let cases = [
         ("server-b", "OPENAI_BASE_URL", "ftp://someone:PASSWORD@models.test/v1"),
         ("server-b", "OPENAI_BASE_URL", "http://someone:PASSWORD@models.test:port/v1"),
@@ -145,7 +145,7 @@ fn an_address_that_cannot_be_used_is_shown_without_its_password() -> Story {
         let mut program = Program::start(program, home.path(), &[], &[(variable.to_owned(), value)].into())?;
         assert_eq!(program.wait()?.code(), Some(2));
         let log = program.log();
-        assert!(log.contains(variable) && log.contains(".test") && !log.contains(PASSWORD), "{log}");
+        assert!(log.contains(variable) && log.contains("allowed") && !log.contains(PASSWORD), "{log}");
     }
     Ok(())
 }

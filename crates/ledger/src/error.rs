@@ -39,6 +39,9 @@ pub enum LedgerError {
     /// SQLite cannot do it: the disk is full, the file is not a database, another process holds it for too long …
     #[error("the ledger's database failed")]
     Database(#[source] Arc<rusqlite::Error>),
+    /// SQLite took a whole batch back, as it does when the disk is full.
+    #[error("the ledger's database rolled back: is the disk full?")]
+    RolledBack,
     /// The thread that owns the database has ended.
     #[error("the ledger has stopped: restart the program and look at its log")]
     Stopped,

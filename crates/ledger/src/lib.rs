@@ -11,7 +11,7 @@ mod writer;
 use std::{
     fs::File,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -22,7 +22,7 @@ pub use error::LedgerError;
 pub use exchange::{Claim, Exchange, HistoryPage, HistoryQuery, IdempotencyKey, Outcome, Recorded};
 pub use location::Location;
 pub use totals::{ModelTotals, Totals};
-use writer::{Command, Reply};
+use writer::{Command, Overflow, Reply};
 
 /// Commands that wait for the writer; more wait for a place.
 const QUEUE: usize = 1_024;
@@ -49,6 +49,7 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Ledger {
     commands: mpsc::Sender<Command>,
+    overflow: Overflow,
     /// Whether the last write failed.
     failing: Arc<AtomicBool>,
     /// Held while any handle lives, so that no second server-b recovers rows that are still being written.
@@ -68,9 +69,9 @@ impl Ledger {
             Owner::ServerB => location.lock()?.map(Arc::new),
         };
         let connection = schema::open(location)?;
-        let failing = Arc::default();
-        let commands = writer::start(connection, options, QUEUE, Arc::clone(&failing))?;
-        Ok(Self { commands, failing, _lock: lock })
+        let (failing, overflow) = (Arc::default(), Overflow::default());
+        let commands = writer::start(connection, options, QUEUE, Arc::clone(&failing), overflow.clone())?;
+        Ok(Self { commands, overflow, failing, _lock: lock })
     }
 
     /// Announces an exchange that may be billed, before its provider is called. With a key, the same key is announced
@@ -89,27 +90,25 @@ impl Ledger {
         let (reply, answer) = oneshot::channel();
         let command = Command::Begin { exchange: Box::new(exchange), key, reply };
         self.commands.send(command).await.map_err(|_| LedgerError::Stopped)?;
-        let mut unheard = Unheard { answer, commands: &self.commands };
+        let mut unheard = Unheard { answer, ledger: self };
         (&mut unheard.answer).await.map_err(|_| LedgerError::Stopped)?
     }
 
-    /// Records how the exchange that was announced as `id` ended. A key stays only with an answer.
+    /// Records how an exchange ended: the one announced as `id`, or one that was not announced. A key stays only with an
+    /// answer.
+    ///
+    /// It is handed over at once: a caller that stops waiting does not lose it.
     ///
     /// # Errors
     /// When the ledger cannot be written.
-    pub async fn finish(&self, id: i64, exchange: Exchange) -> Result<(), LedgerError> {
-        self.ask(|reply| Command::Finish { id, exchange: Box::new(exchange), reply }).await
-    }
-
-    /// Like [`finish`](Self::finish) or, without an id, [`record`](Self::record), for a place that cannot wait (a `Drop`).
-    /// It takes its turn before everything that is asked later; a failure is in the log.
-    pub fn finish_later(&self, id: Option<i64>, exchange: Exchange) {
-        let exchange = Box::new(exchange);
-        let command = match id {
-            Some(id) => Command::Finish { id, exchange, reply: oneshot::channel().0 },
-            None => Command::Record { exchange, reply: oneshot::channel().0 },
-        };
-        send_later(&self.commands, command);
+    pub fn finish(
+        &self,
+        id: Option<i64>,
+        exchange: Exchange,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
+        let (reply, answer) = oneshot::channel();
+        self.send_now(Command::Finish { id, exchange: Box::new(exchange), reply });
+        async { answer.await.map_err(|_| LedgerError::Stopped)? }
     }
 
     /// Records an exchange that was not announced, and gives its id.
@@ -150,6 +149,13 @@ impl Ledger {
         self.ask(|reply| Command::Flush { reply }).await
     }
 
+    /// Sends from a place that cannot wait.
+    fn send_now(&self, command: Command) {
+        if let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) {
+            self.overflow.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        }
+    }
+
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, LedgerError> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| LedgerError::Stopped)?;
@@ -161,7 +167,7 @@ impl Ledger {
 /// the claim is withdrawn: an open row would block its key.
 struct Unheard<'l> {
     answer: oneshot::Receiver<Result<Claim, LedgerError>>,
-    commands: &'l mpsc::Sender<Command>,
+    ledger: &'l Ledger,
 }
 
 impl Drop for Unheard<'_> {
@@ -169,16 +175,7 @@ impl Drop for Unheard<'_> {
         // From here on the writer itself withdraws what nobody takes.
         self.answer.close();
         if let Ok(Ok(Claim::New(id))) = self.answer.try_recv() {
-            send_later(self.commands, Command::Withdraw { id });
+            self.ledger.send_now(Command::Withdraw { id });
         }
-    }
-}
-
-/// Sends from a place that cannot wait.
-fn send_later(commands: &mpsc::Sender<Command>, command: Command) {
-    if let Err(mpsc::error::TrySendError::Full(command)) = commands.try_send(command) {
-        let commands = commands.clone();
-        // Only when more than a thousand writes wait; `flush` at the end of the program may then miss it.
-        tokio::spawn(async move { commands.send(command).await });
     }
 }

@@ -97,7 +97,14 @@ impl<'c> Rows<'c> {
         ])?)
     }
 
-    pub(crate) fn finish(&self, id: i64, exchange: &Exchange) -> Result<(), LedgerError> {
+    pub(crate) fn settle(&self, id: Option<i64>, exchange: &Exchange) -> Result<(), LedgerError> {
+        match id {
+            Some(id) => self.finish(id, exchange),
+            None => self.insert(exchange, None).map(drop),
+        }
+    }
+
+    fn finish(&self, id: i64, exchange: &Exchange) -> Result<(), LedgerError> {
         let mut statement = self.connection.prepare_cached(
             "UPDATE exchanges SET answer = :answer, outcome = :outcome, code = :code, model = :model, \
              prompt_tokens = :prompt, completion_tokens = :completion, cached_prompt_tokens = :cached, \
@@ -144,11 +151,12 @@ impl<'c> Rows<'c> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Deletes the oldest exchanges of the file until about `keep` are left.
+    /// Deletes this owner's exchanges but for those among the last `keep` of the file.
     pub(crate) fn prune(&self, keep: u64) -> Result<(), LedgerError> {
         let keep = i64::try_from(keep).unwrap_or(i64::MAX);
-        let sql = "DELETE FROM exchanges WHERE id <= (SELECT max(id) FROM exchanges) - ?1 AND outcome <> ?2";
-        self.connection.prepare_cached(sql)?.execute([keep, OPEN])?;
+        let sql = "DELETE FROM exchanges \
+                   WHERE owner = ?1 AND id <= (SELECT max(id) FROM exchanges) - ?2 AND outcome <> ?3";
+        self.connection.prepare_cached(sql)?.execute([self.owner, keep, OPEN])?;
         Ok(())
     }
 

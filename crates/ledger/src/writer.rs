@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -25,12 +25,15 @@ const GATHER_MAX: Duration = Duration::from_micros(500);
 /// Writes after which old exchanges are deleted.
 const PRUNE_EVERY: u64 = 256;
 
+/// Writes that found the queue full at a place that cannot wait: at most one for each caller.
+pub(crate) type Overflow = Arc<Mutex<Vec<Command>>>;
+
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
 
 /// What the writer can be asked.
 pub(crate) enum Command {
     Begin { exchange: Box<Exchange>, key: Option<IdempotencyKey>, reply: Reply<Claim> },
-    Finish { id: i64, exchange: Box<Exchange>, reply: Reply<()> },
+    Finish { id: Option<i64>, exchange: Box<Exchange>, reply: Reply<()> },
     Record { exchange: Box<Exchange>, reply: Reply<i64> },
     Withdraw { id: i64 },
     History { query: HistoryQuery, reply: Reply<HistoryPage> },
@@ -51,8 +54,9 @@ pub(crate) fn start(
     options: Options,
     queue: usize,
     failing: Arc<AtomicBool>,
+    overflow: Overflow,
 ) -> Result<mpsc::Sender<Command>, LedgerError> {
-    let mut writer = Writer { connection, options, failing, written: 0 };
+    let mut writer = Writer { connection, options, failing, overflow, written: PRUNE_EVERY };
     if options.owner == crate::Owner::ServerB {
         writer.settle_interrupted()?;
     }
@@ -68,7 +72,8 @@ struct Writer {
     connection: Connection,
     options: Options,
     failing: Arc<AtomicBool>,
-    /// Writes since old exchanges were deleted.
+    overflow: Overflow,
+    /// Writes since old exchanges were deleted. The first one deletes too: short lives add up.
     written: u64,
 }
 
@@ -87,6 +92,7 @@ impl Writer {
                 }
             }
             company = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+            batch.append(&mut self.overflow.lock().unwrap_or_else(PoisonError::into_inner));
             let (writes, reads): (Vec<_>, Vec<_>) = batch.drain(..).partition(Command::is_write);
             if !writes.is_empty() {
                 self.write(writes);
@@ -100,8 +106,9 @@ impl Writer {
     fn write(&mut self, commands: Vec<Command>) {
         let count = commands.len() as u64;
         let mut answers = Vec::with_capacity(commands.len());
+        self.failing.store(false, Ordering::Relaxed);
         let done = self.transact(commands, &mut answers);
-        self.failing.store(done.is_err(), Ordering::Relaxed);
+        self.failing.fetch_or(done.is_err(), Ordering::Relaxed);
         match done {
             Ok(()) => {
                 for id in answers.into_iter().filter_map(Answer::send) {
@@ -133,7 +140,11 @@ impl Writer {
             let rows = Rows::new(&transaction, self.options.owner);
             let mut totals = Totals::default();
             for command in commands.by_ref() {
-                apply(&rows, command, &mut totals, answers);
+                self.failing.fetch_or(!apply(&rows, command, &mut totals, answers), Ordering::Relaxed);
+                // A full disk makes SQLite roll back by itself: what follows would be committed row by row.
+                if transaction.is_autocommit() {
+                    return Err(LedgerError::RolledBack);
+                }
             }
             rows.add_totals(&totals)?;
             Ok(transaction.commit()?)
@@ -197,39 +208,58 @@ impl Writer {
     }
 }
 
-/// Applies one write. One that fails alone answers at once and leaves the others alone.
-fn apply(rows: &Rows<'_>, command: Command, totals: &mut Totals, answers: &mut Vec<Answer>) {
+/// Applies one write, and says whether it could be applied. One that fails alone answers at once and leaves the others
+/// alone.
+fn apply(rows: &Rows<'_>, command: Command, totals: &mut Totals, answers: &mut Vec<Answer>) -> bool {
+    match try_apply(rows, command, totals, answers) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "an exchange could not be recorded");
+            false
+        }
+    }
+}
+
+fn try_apply(
+    rows: &Rows<'_>,
+    command: Command,
+    totals: &mut Totals,
+    answers: &mut Vec<Answer>,
+) -> Result<(), LedgerError> {
     match command {
+        // Nobody waits for it any more: its provider is not called, so nothing is announced.
+        Command::Begin { reply, .. } if reply.is_closed() => {}
         Command::Begin { exchange, key, reply } => match rows.claim(&exchange, key.as_ref()) {
             Ok(claim) => answers.push(Answer::Claim(reply, claim)),
-            Err(error) => drop(reply.send(Err(error))),
+            Err(error) => return Err(refuse(reply, error)),
         },
-        Command::Finish { id, exchange, reply } => match rows.finish(id, &exchange) {
+        Command::Finish { id, exchange, reply } => match rows.settle(id, &exchange) {
             Ok(()) => {
                 totals.add(&exchange);
                 answers.push(Answer::Finished(reply));
             }
-            Err(error) => drop(reply.send(Err(error))),
+            Err(error) => return Err(refuse(reply, error)),
         },
         Command::Record { exchange, reply } => match rows.insert(&exchange, None) {
             Ok(id) => {
                 totals.add(&exchange);
                 answers.push(Answer::Recorded(reply, id));
             }
-            Err(error) => drop(reply.send(Err(error))),
+            Err(error) => return Err(refuse(reply, error)),
         },
-        Command::Withdraw { id } => {
-            if let Err(error) = rows.withdraw(id) {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "an unheard claim could not be withdrawn"
-                );
-            }
-        }
+        Command::Withdraw { id } => rows.withdraw(id)?,
         Command::History { .. } | Command::Totals { .. } | Command::Flush { .. } => {
             debug_assert!(false, "reads are not written");
         }
     }
+    Ok(())
+}
+
+/// Tells the caller why, and hands the reason on.
+fn refuse<T>(reply: Reply<T>, error: LedgerError) -> LedgerError {
+    // A caller that went away does not need it.
+    drop(reply.send(Err(error.clone())));
+    error
 }
 
 impl Command {

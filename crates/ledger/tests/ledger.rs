@@ -125,7 +125,7 @@ async fn a_key_is_answered_once_also_after_a_restart() {
         ledger.history(everything()).await.unwrap().exchanges.is_empty(),
         "open exchanges are not history"
     );
-    ledger.finish(id, exchange("a")).await.unwrap();
+    ledger.finish(Some(id), exchange("a")).await.unwrap();
     drop(ledger);
 
     let ledger = open(&path);
@@ -145,7 +145,7 @@ async fn a_key_is_free_again_when_there_was_no_answer() {
         let Claim::New(id) = ledger.begin(exchange("a"), key("k", 1)).await.unwrap() else {
             panic!("the key is free")
         };
-        ledger.finish(id, Exchange { outcome, ..exchange("a") }).await.unwrap();
+        ledger.finish(Some(id), Exchange { outcome, ..exchange("a") }).await.unwrap();
     }
     let sums = ledger.totals().await.unwrap().all();
     assert_eq!((sums.requests, sums.answered), (2, 0));

@@ -110,7 +110,7 @@ impl Provider for Bedrock {
             .await
             .map_err(|error| errors::of_call(error, started.elapsed(), &self.redactor))?;
         let Some(Output::Message(message)) = answer.output else {
-            return Err(ProviderError::Failed { message: "its answer has no message".to_owned() });
+            return Err(ProviderError::AnswerLost { message: "it has no message".to_owned() });
         };
         let text = wire::text(message);
         let ending = Ending {

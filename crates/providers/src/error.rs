@@ -67,7 +67,13 @@ pub enum ProviderError {
         /// What was seen.
         message: String,
     },
-    /// The provider failed, or its answer makes no sense: try again later.
+    /// The provider took the request, but its answer was lost on the way or cannot be read: it may be on the bill.
+    #[error("the provider's answer was lost: {message}")]
+    AnswerLost {
+        /// What was seen.
+        message: String,
+    },
+    /// The provider answered with an error of its own: try again later.
     #[error("the provider failed: {message}")]
     Failed {
         /// The provider's words.
@@ -89,6 +95,7 @@ impl ProviderError {
             Self::BrokenStream { .. } => "broken_stream",
             Self::ContentFiltered { .. } => "content_filtered",
             Self::Unreachable { .. } => "provider_unreachable",
+            Self::AnswerLost { .. } => "answer_lost",
             Self::Failed { .. } => "provider_failed",
         }
     }
@@ -102,7 +109,7 @@ impl ProviderError {
             Self::TimedOut { .. }
                 | Self::BrokenStream { .. }
                 | Self::ContentFiltered { .. }
-                | Self::Failed { .. }
+                | Self::AnswerLost { .. }
         )
     }
 }

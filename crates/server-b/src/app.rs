@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     auth::Keys, defaults::Defaults, error::ApiError, health::ProviderHealth, metrics::Metrics,
-    responder::Responder,
+    responder::Responder, streams::Streams,
 };
 
 /// The state of the server.
@@ -21,6 +21,7 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) keys: Keys,
     pub(crate) slots: Arc<Semaphore>,
+    pub(crate) streams: Streams,
 }
 
 /// A place among the messages that are answered at the same time; dropping it frees the place.

@@ -11,8 +11,10 @@ use settings::{header_secret, http_url};
 use telemetry::LogSettings;
 use url::Url;
 
+use crate::connections::Limits;
+
 /// The AI responder: answers messages over HTTP through a model provider.
-#[derive(Debug, Clone, clap::Parser)]
+#[derive(Clone, clap::Parser)]
 #[command(name = "server-b", version, about)]
 pub struct Config {
     /// Which provider answers: mock, openai or bedrock. Default: openai when OPENAI_API_KEY is set, otherwise mock.
@@ -22,7 +24,7 @@ pub struct Config {
     #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true, value_parser = header_secret)]
     pub openai_api_key: Option<SecretString>,
     /// Base URL of an OpenAI-compatible server, for instance http://localhost:11434/v1. Default: OpenAI's own.
-    #[arg(long, env = "OPENAI_BASE_URL", value_parser = http_url)]
+    #[arg(long, env = "OPENAI_BASE_URL", hide_env_values = true, value_parser = http_url)]
     pub openai_base_url: Option<Url>,
     /// Model of a request that names none, with provider openai.
     #[arg(long, env = "OPENAI_DEFAULT_MODEL", default_value = "gpt-4", value_parser = model_name)]
@@ -69,6 +71,12 @@ pub struct Config {
     /// Connections that are open at the same time; more wait to be accepted.
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_connections: u32,
+    /// Longest time for the head of a request to arrive, or between two requests of a connection, in seconds.
+    #[arg(long, env = "CONNECTION_IDLE_SECONDS", default_value_t = 75.0, value_parser = seconds)]
+    pub connection_idle_seconds: f64,
+    /// Longest wait for the reader of a stream to take the next piece, in seconds; then the call is cancelled.
+    #[arg(long, env = "STREAM_STALL_SECONDS", default_value_t = 60.0, value_parser = seconds)]
+    pub stream_stall_seconds: f64,
     /// Time for calls in flight to finish after SIGTERM, in seconds.
     #[arg(long, env = "SHUTDOWN_GRACE_SECONDS", default_value_t = 30.0, value_parser = seconds)]
     pub shutdown_grace_seconds: f64,
@@ -119,8 +127,16 @@ impl Config {
         Duration::from_secs_f64(self.provider_timeout_seconds)
     }
 
-    pub(crate) fn shutdown_grace(&self) -> Duration {
-        Duration::from_secs_f64(self.shutdown_grace_seconds)
+    pub(crate) fn stream_stall(&self) -> Duration {
+        Duration::from_secs_f64(self.stream_stall_seconds)
+    }
+
+    pub(crate) fn connection_limits(&self) -> Limits {
+        Limits {
+            connections: self.max_connections as usize,
+            idle: Duration::from_secs_f64(self.connection_idle_seconds),
+            grace: Duration::from_secs_f64(self.shutdown_grace_seconds),
+        }
     }
 
     /// Rules that join several settings.
@@ -155,12 +171,13 @@ fn ip_address(text: &str) -> Result<IpAddr, String> {
 }
 
 fn model_name(text: &str) -> Result<String, String> {
-    let fits = text.chars().count() <= 2_048 && !text.chars().any(char::is_control);
+    let fits = (1..=2_048).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     fits.then(|| text.to_owned())
-        .ok_or_else(|| "allowed is a model's name of up to 2048 characters".to_owned())
+        .ok_or_else(|| "allowed is a model's name of 1 to 2048 characters".to_owned())
 }
 
 fn region(text: &str) -> Result<String, String> {
-    let fits = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let fits = !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     fits.then(|| text.to_owned()).ok_or_else(|| "allowed is an AWS region, for instance us-east-1".to_owned())
 }

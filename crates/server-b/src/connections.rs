@@ -3,10 +3,14 @@
 use std::{io, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::Request};
-use hyper::body::Incoming;
+use hyper::{
+    body::Incoming,
+    rt::Executor,
+    server::conn::{http1, http2},
+};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
 use tokio::{
@@ -16,51 +20,61 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-/// How long a connection may take for the head of a request, or rest between two.
-const IDLE: Duration = Duration::from_secs(75);
 /// How often an HTTP/2 connection is asked whether it still lives.
 const PING: Duration = Duration::from_secs(30);
 const MAX_STREAMS: u32 = 256;
+/// What every HTTP/2 connection begins with (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Pause before a look at whether the rest of a preface has come.
+const PREFACE_PAUSE: Duration = Duration::from_millis(10);
 /// Pause after a failed `accept`, which means that something like file descriptors has run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bounds of the connections.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Connections at the same time; more wait to be accepted.
+    pub(crate) connections: usize,
+    /// Longest time for the head of a request to arrive, or between two requests.
+    pub(crate) idle: Duration,
+    /// Time for open requests to finish when the server stops.
+    pub(crate) grace: Duration,
+}
 
 /// Serves a router on every connection of a listener.
 pub(crate) struct Connections {
     router: Router,
-    builder: Builder<TokioExecutor>,
+    limits: Limits,
     places: Arc<Semaphore>,
+    streams: Streams,
 }
 
 impl Connections {
-    pub(crate) fn new(router: Router, max: usize) -> Self {
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PING)
-            .max_concurrent_streams(MAX_STREAMS);
-        Self { router, builder, places: Arc::new(Semaphore::new(max)) }
+    pub(crate) fn new(router: Router, limits: Limits) -> Self {
+        let places = Arc::new(Semaphore::new(limits.connections));
+        Self { router, limits, places, streams: Streams::default() }
     }
 
-    /// Accepts until `shutdown`, then gives open requests `grace` to finish. Those that do not are dropped, which cancels
-    /// what they wait for.
-    pub(crate) async fn serve(
-        self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()>,
-        grace: Duration,
-    ) {
+    /// Accepts until `shutdown`, then gives open requests the grace period. Those that do not finish are dropped, which
+    /// cancels what they wait for. When this returns, no request is left.
+    pub(crate) async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         pin!(shutdown);
         let graceful = GracefulShutdown::new();
+        let stopping = CancellationToken::new();
         let mut open = JoinSet::new();
         loop {
             tokio::select! {
                 accepted = self.accept(&listener) => match accepted {
-                    Ok((stream, place)) => self.spawn(&mut open, &graceful, stream, place),
+                    Ok((stream, place)) => {
+                        let answering = self.answer(stream, graceful.watcher(), stopping.clone());
+                        open.spawn(async move {
+                            answering.await;
+                            drop(place);
+                        });
+                    }
                     Err(error) => {
                         tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
                         sleep(ACCEPT_PAUSE).await;
@@ -73,10 +87,12 @@ impl Connections {
         }
         drop(listener);
         tracing::info!(connections = open.len(), "stopping: requests in flight may finish");
-        if timeout(grace, graceful.shutdown()).await.is_err() {
+        stopping.cancel();
+        if timeout(self.limits.grace, graceful.shutdown()).await.is_err() {
             tracing::warn!(connections = open.len(), "the grace period is over: what is left is cut");
         }
         open.shutdown().await;
+        self.streams.cut().await;
     }
 
     /// A connection, as soon as there is a place for it; until then the system's backlog holds it.
@@ -88,26 +104,92 @@ impl Connections {
         Ok((stream, place))
     }
 
-    fn spawn(
+    /// Answers the requests of one connection, until it or we have had enough.
+    fn answer(
         &self,
-        open: &mut JoinSet<()>,
-        graceful: &GracefulShutdown,
         stream: TcpStream,
-        place: OwnedSemaphorePermit,
-    ) {
+        watcher: Watcher,
+        stopping: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let service = TowerToHyperService::new(
             self.router.clone().map_request(|request: Request<Incoming>| request.map(Body::new)),
         );
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
-        open.spawn(async move {
-            let _place = place;
-            if let Err(error) = connection.await {
-                tracing::debug!(
-                    error = &*error as &dyn std::error::Error,
-                    "a connection ended with an error"
-                );
+        let (http1, http2, idle) = (self.http1(), self.http2(), self.limits.idle);
+        async move {
+            // hyper starts its clocks with the first byte of a request; a connection may send none.
+            let spoken = tokio::select! {
+                spoken = timeout(idle, speaks_http2(&stream)) => spoken,
+                () = stopping.cancelled() => return,
+            };
+            let ended = match spoken {
+                Ok(Ok(true)) => watcher.watch(http2.serve_connection(TokioIo::new(stream), service)).await,
+                Ok(Ok(false)) => watcher.watch(http1.serve_connection(TokioIo::new(stream), service)).await,
+                Ok(Err(_)) | Err(_) => return,
+            };
+            if let Err(error) = ended {
+                tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended with an error");
             }
-        });
+        }
+    }
+
+    fn http1(&self) -> http1::Builder {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(self.limits.idle);
+        builder
+    }
+
+    fn http2(&self) -> http2::Builder<Streams> {
+        let mut builder = http2::Builder::new(self.streams.clone());
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .max_concurrent_streams(MAX_STREAMS);
+        builder
+    }
+}
+
+/// Whether the connection begins with HTTP/2's preface. An error when it ends before it says anything.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut head = [0; PREFACE.len()];
+    loop {
+        let read = stream.peek(&mut head).await?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if head[..read] != PREFACE[..read] {
+            return Ok(false);
+        }
+        if read == PREFACE.len() {
+            return Ok(true);
+        }
+        // Clients send the preface whole; a part of it stays readable, so there is no event to wait for.
+        sleep(PREFACE_PAUSE).await;
+    }
+}
+
+/// Runs the requests of HTTP/2 connections, which hyper wants to be tasks of their own, and owns them.
+#[derive(Clone, Default)]
+struct Streams {
+    tasks: TaskTracker,
+    cut: CancellationToken,
+}
+
+impl Streams {
+    /// Ends what is left and waits until it has ended.
+    async fn cut(&self) {
+        self.cut.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, work: F) {
+        let cut = self.cut.clone();
+        self.tasks.spawn(async move { cut.run_until_cancelled(work).await.is_some() });
     }
 }

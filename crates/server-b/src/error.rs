@@ -114,6 +114,7 @@ impl ApiError {
                     | ProviderError::TimedOut { .. }
                     | ProviderError::BrokenStream { .. }
                     | ProviderError::Unreachable { .. }
+                    | ProviderError::AnswerLost { .. }
                     | ProviderError::Failed { .. }
             ),
             _ => false,
@@ -214,6 +215,7 @@ fn provider_status(error: &ProviderError) -> StatusCode {
         ProviderError::Unauthorized { .. }
         | ProviderError::BrokenStream { .. }
         | ProviderError::Unreachable { .. }
+        | ProviderError::AnswerLost { .. }
         | ProviderError::Failed { .. } => StatusCode::BAD_GATEWAY,
     }
 }
@@ -227,7 +229,9 @@ fn advice(error: &ProviderError) -> &'static str {
         ProviderError::ContentFiltered { .. } => ". Change the message",
         ProviderError::TimedOut { .. } => ". Try again, or raise PROVIDER_TIMEOUT_SECONDS on server-b",
         ProviderError::Unreachable { .. } => ". Check the provider's address and server-b's network",
-        ProviderError::BrokenStream { .. } | ProviderError::Failed { .. } => ". Try again",
+        ProviderError::BrokenStream { .. }
+        | ProviderError::AnswerLost { .. }
+        | ProviderError::Failed { .. } => ". Try again",
     }
 }
 

@@ -94,10 +94,7 @@ impl Ongoing {
         exchange.duration = self.started.elapsed();
         self.books.metrics.call(&exchange);
         let answer = Answer::new(&exchange, end.finish_reason);
-        match self.id {
-            Some(id) => self.books.ledger.finish(id, exchange).await?,
-            None => drop(self.books.ledger.record(exchange).await?),
-        }
+        self.books.ledger.finish(self.id, exchange).await?;
         Ok(answer)
     }
 
@@ -129,7 +126,8 @@ impl Ongoing {
             exchange.cost = Cost { amount: Usd::ZERO, provenance: Provenance::Exact };
         }
         self.books.metrics.call(&exchange);
-        self.books.ledger.finish_later(self.id, exchange);
+        // Handed over already; nobody waits for it.
+        drop(self.books.ledger.finish(self.id, exchange));
     }
 
     fn estimated_usage(&self, exchange: &Exchange) -> Usage {

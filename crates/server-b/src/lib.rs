@@ -17,6 +17,7 @@ mod responder;
 mod router;
 mod routes;
 mod server;
+mod streams;
 
 pub use body::{InvalidBody, parse_request};
 pub use config::Config;

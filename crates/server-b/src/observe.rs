@@ -12,7 +12,7 @@ use std::{
 use axum::{
     body::Body,
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -57,6 +57,10 @@ pub(crate) async fn observe(
         ApiError::Internal.into_response()
     });
 
+    if response.status() == StatusCode::NOT_FOUND && response.extensions().get::<Problem>().is_none() {
+        // The documentation's own routes know no problem documents.
+        response = ApiError::NotFound.into_response();
+    }
     let code = write_problem(&mut response, &id);
     let took = started.elapsed();
     log(method, route, &response, took, &id, trace, code.as_deref());

@@ -8,8 +8,17 @@ use providers::{Deadline, Mock, OpenAi, OpenAiSettings, Provider, ProviderKind};
 use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
-    Config, app::App, auth::Keys, connections::Connections, defaults::Defaults, exchange::Books,
-    health::ProviderHealth, metrics::Metrics, responder::Responder, router::router,
+    Config,
+    app::App,
+    auth::Keys,
+    connections::{Connections, Limits},
+    defaults::Defaults,
+    exchange::Books,
+    health::ProviderHealth,
+    metrics::Metrics,
+    responder::Responder,
+    router::router,
+    streams::Streams,
 };
 
 /// A server that listens and does not answer yet.
@@ -17,8 +26,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     app: Arc<App>,
-    max_connections: usize,
-    grace: Duration,
+    limits: Limits,
 }
 
 impl Server {
@@ -49,15 +57,10 @@ impl Server {
             defaults: Defaults::new(&config, prices),
             metrics,
             keys: Keys::new(&config.api_keys()),
+            streams: Streams::new(config.stream_stall()),
             slots: Arc::new(Semaphore::new(config.max_concurrent_requests as usize)),
         });
-        Ok(Self {
-            address: listener.local_addr()?,
-            listener,
-            app,
-            max_connections: config.max_connections as usize,
-            grace: config.shutdown_grace(),
-        })
+        Ok(Self { address: listener.local_addr()?, listener, app, limits: config.connection_limits() })
     }
 
     /// The address that is really bound.
@@ -72,9 +75,10 @@ impl Server {
     /// # Errors
     /// When the ledger cannot be brought to disk.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let connections = Connections::new(router(self.app.clone()), self.max_connections);
-        connections.serve(self.listener, shutdown, self.grace).await;
+        let connections = Connections::new(router(self.app.clone()), self.limits);
+        connections.serve(self.listener, shutdown).await;
         self.app.responder.drain().await;
+        self.app.streams.drain().await;
         self.app.ledger.flush().await?;
         tracing::info!("stopped");
         Ok(())

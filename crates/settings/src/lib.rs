@@ -78,7 +78,7 @@ fn explain(command: &Command, error: &clap::Error) -> Option<String> {
         Some(value) if !arg.is_hide_env_values_set() => {
             format!("`{}`", without_credentials(&value))
         }
-        _ => "a secret that cannot be used (it is not shown)".to_owned(),
+        _ => "a value that cannot be used (not shown, it may hold a secret)".to_owned(),
     };
     let why = match (error.source(), error.get(ContextKind::ValidValue)) {
         // Our own parsers' words, which never repeat a secret.

@@ -39,7 +39,7 @@ const REJECTED: Failure = Failure {
     billed: false,
 };
 const FAILED: Failure =
-    Failure { status: 502, code: "provider_failed", retryable: true, advice: "Try again", billed: true };
+    Failure { status: 502, code: "provider_failed", retryable: true, advice: "Try again", billed: false };
 const OVERLOADED: Failure = Failure {
     status: 503,
     code: "provider_overloaded",

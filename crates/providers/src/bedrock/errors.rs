@@ -28,6 +28,9 @@ where
         return missing;
     }
     match &error {
+        SdkError::ServiceError(service) if service.raw().status().is_success() => {
+            ProviderError::AnswerLost { message: "it is not what Converse answers".to_owned() }
+        }
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
             let code = service.err().code().unwrap_or_default();
@@ -44,6 +47,9 @@ where
         }
         SdkError::TimeoutError(_) => ProviderError::TimedOut { after: took },
         SdkError::DispatchFailure(failure) if failure.is_timeout() => ProviderError::TimedOut { after: took },
+        SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
+            ProviderError::AnswerLost { message: cause(&error, redactor) }
+        }
         _ => ProviderError::Failed { message: cause(&error, redactor) },
     }
 }

@@ -74,7 +74,7 @@ impl Failure {
 
 /// An answer that is no chat completion. Its text stays out of the message.
 pub(super) fn not_an_answer() -> ProviderError {
-    ProviderError::Failed { message: "its answer is not a chat completion".to_owned() }
+    ProviderError::AnswerLost { message: "it is not a chat completion".to_owned() }
 }
 
 /// A request that got no answer. A connection that was never made cannot have cost anything, however it failed.
@@ -90,7 +90,7 @@ pub(super) fn transport(error: reqwest::Error, redactor: &Redactor) -> ProviderE
             message: origin.map_or(cause.clone(), |origin| format!("{origin}: {cause}")),
         }
     } else {
-        ProviderError::Failed { message: cause }
+        ProviderError::AnswerLost { message: cause }
     }
 }
 

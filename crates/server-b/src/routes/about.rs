@@ -46,6 +46,7 @@ pub(super) async fn health(State(app): State<Arc<App>>, headers: HeaderMap) -> J
     )
 )]
 pub(super) async fn models(State(app): State<Arc<App>>) -> Result<Json<ModelsResponse>, ApiError> {
+    let _slot = app.slot()?; // it is a call to the provider like any other
     let models = app.provider.models().await?;
     let config = app.defaults.config();
     let note = match config.provider.as_str() {

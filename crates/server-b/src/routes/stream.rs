@@ -40,10 +40,9 @@ pub(super) async fn stream(
     Asked { question, slot }: Asked,
 ) -> Result<impl IntoResponse, ApiError> {
     let items = app.responder.clone().stream(question).await?;
-    let events = items.flat_map(|item| stream::iter(events(item).into_iter().flatten())).map(move |event| {
-        let _held = &slot; // until the stream ends or its reader goes away
-        Ok::<_, Infallible>(event)
-    });
+    let items = app.streams.carry(items, slot);
+    let events =
+        items.flat_map(|item| stream::iter(events(item).into_iter().flatten().map(Ok::<_, Infallible>)));
     Ok((UNBUFFERED, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))))
 }
 
