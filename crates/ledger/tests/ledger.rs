@@ -201,6 +201,43 @@ async fn old_exchanges_go_and_their_sums_stay() {
 }
 
 #[tokio::test]
+async fn the_limit_holds_over_many_short_lives() {
+    let folder = folder();
+    let location = Location::File(folder.path().join("ledger.db"));
+    let options = Options { owner: Owner::ServerA, max_exchanges: 1 };
+    let mut left = Vec::new();
+    for life in 0..4 {
+        let ledger = Ledger::open(&location, options).unwrap();
+        for message in ["first", "last"] {
+            ledger.record(exchange(&format!("{message} of life {life}"))).await.unwrap();
+        }
+        left = ledger.history(everything()).await.unwrap().exchanges;
+    }
+    assert!(left.len() <= 2, "{} are left", left.len());
+    assert_eq!(left[0].exchange.message, "last of life 3");
+}
+
+#[tokio::test]
+async fn the_limit_of_one_owner_leaves_the_other_owners_exchanges_alone() {
+    let folder = folder();
+    let path = folder.path().join("ledger.db");
+    let keeps_all = open(&path);
+    let options = Options { owner: Owner::ServerA, max_exchanges: 1 };
+    let keeps_one = Ledger::open(&Location::File(path), options).unwrap();
+    keeps_all.record(exchange("early")).await.unwrap();
+    for n in 0..600 {
+        keeps_one.record(exchange(&n.to_string())).await.unwrap();
+    }
+    keeps_all.record(exchange("late")).await.unwrap();
+
+    let kept = keeps_all.history(everything()).await.unwrap().exchanges;
+
+    let messages: Vec<_> = kept.iter().map(|recorded| recorded.exchange.message.as_str()).collect();
+    assert_eq!(messages, ["late", "early"]);
+    assert!(keeps_one.history(everything()).await.unwrap().exchanges.len() < 300);
+}
+
+#[tokio::test]
 async fn a_conversation_has_its_own_history_and_sums() {
     let ledger =
         Ledger::open(&Location::Memory, Options { owner: Owner::ServerA, max_exchanges: 0 }).unwrap();

@@ -74,7 +74,7 @@ pub struct Config {
     /// Longest time for the head of a request to arrive, or between two requests of a connection, in seconds.
     #[arg(long, env = "CONNECTION_IDLE_SECONDS", default_value_t = 75.0, value_parser = seconds)]
     pub connection_idle_seconds: f64,
-    /// Longest wait for the reader of a stream to take the next piece, in seconds; then the call is cancelled.
+    /// Longest wait for a caller to take what it is sent, in seconds; then its connection is closed and a stream cancelled.
     #[arg(long, env = "STREAM_STALL_SECONDS", default_value_t = 60.0, value_parser = seconds)]
     pub stream_stall_seconds: f64,
     /// Time for calls in flight to finish after SIGTERM, in seconds.
@@ -135,6 +135,7 @@ impl Config {
         Limits {
             connections: self.max_connections as usize,
             idle: Duration::from_secs_f64(self.connection_idle_seconds),
+            stall: self.stream_stall(),
             grace: Duration::from_secs_f64(self.shutdown_grace_seconds),
         }
     }

@@ -20,6 +20,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
@@ -40,6 +41,8 @@ pub(crate) struct Limits {
     pub(crate) connections: usize,
     /// Longest time for the head of a request to arrive, or between two requests.
     pub(crate) idle: Duration,
+    /// Longest time for the other side to take what was written.
+    pub(crate) stall: Duration,
     /// Time for open requests to finish when the server stops.
     pub(crate) grace: Duration,
 }
@@ -114,17 +117,22 @@ impl Connections {
         let service = TowerToHyperService::new(
             self.router.clone().map_request(|request: Request<Incoming>| request.map(Body::new)),
         );
-        let (http1, http2, idle) = (self.http1(), self.http2(), self.limits.idle);
+        let (http1, http2, Limits { idle, stall, .. }) = (self.http1(), self.http2(), self.limits);
         async move {
             // hyper starts its clocks with the first byte of a request; a connection may send none.
             let spoken = tokio::select! {
                 spoken = timeout(idle, speaks_http2(&stream)) => spoken,
                 () = stopping.cancelled() => return,
             };
-            let ended = match spoken {
-                Ok(Ok(true)) => watcher.watch(http2.serve_connection(TokioIo::new(stream), service)).await,
-                Ok(Ok(false)) => watcher.watch(http1.serve_connection(TokioIo::new(stream), service)).await,
-                Ok(Err(_)) | Err(_) => return,
+            let Ok(Ok(http2_spoken)) = spoken else { return };
+            // Who does not read would otherwise keep its place for ever.
+            let mut stream = TimeoutWriter::new(stream);
+            stream.set_timeout(Some(stall));
+            let stream = TokioIo::new(Box::pin(stream));
+            let ended = if http2_spoken {
+                watcher.watch(http2.serve_connection(stream, service)).await
+            } else {
+                watcher.watch(http1.serve_connection(stream, service)).await
             };
             if let Err(error) = ended {
                 tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended with an error");
