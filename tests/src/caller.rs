@@ -85,7 +85,14 @@ impl Reply {
     /// # Errors
     /// When there is no answer.
     pub async fn of(request: RequestBuilder) -> anyhow::Result<Self> {
-        let mut response: Response = request.send().await?;
+        Self::read(request.send().await?).await
+    }
+
+    /// Reads an answer to the end.
+    ///
+    /// # Errors
+    /// When it is no text.
+    pub async fn read(mut response: Response) -> anyhow::Result<Self> {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let mut body = Vec::new();
         // A stream that breaks is what some tests look at.

@@ -5,4 +5,4 @@ pub mod bedrock;
 pub mod openai;
 mod server;
 
-pub use server::Request;
+pub use server::{Request, Server};

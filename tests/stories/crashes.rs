@@ -8,17 +8,18 @@ use std::{
     },
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, bail, ensure};
 use e2e::{
     ledger_file::{Outcome, rows},
     lossy_proxy::LossyProxy,
     messenger::{Era, Messenger},
+    programs::PATIENCE,
     stubs::openai::{Answer, Behaviour, OpenAiStub},
     world::{ServerB, ServerBSettings},
 };
 use reqwest::Client;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinSet, time::timeout};
 
 const ROUNDS: usize = 100;
 const CLIENTS: usize = 8;
@@ -30,6 +31,18 @@ struct Heard {
     more: Notify,
 }
 
+impl Heard {
+    fn count(&self) -> usize {
+        self.answers.lock().expect("no test panicked").len()
+    }
+
+    async fn wait_for(&self, answers: usize) {
+        while self.count() < answers {
+            self.more.notified().await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_kills_under_load_lose_no_answer_and_record_none_twice() -> anyhow::Result<()> {
     let settings = ServerBSettings::new()?.with("RUST_LOG", "info");
@@ -37,17 +50,21 @@ async fn a_hundred_kills_under_load_lose_no_answer_and_record_none_twice() -> an
     let asked = Arc::new(AtomicUsize::new(0));
     for round in 0..ROUNDS {
         let mut server = settings.start()?;
-        let before = heard.answers.lock().expect("no test panicked").len();
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|_| tokio::spawn(keep_asking(server.url("/process"), asked.clone(), heard.clone())))
-            .collect();
         // A different moment in every round, counted in answers.
-        while heard.answers.lock().expect("no test panicked").len() < before + 1 + round * 7 % 60 {
-            heard.more.notified().await;
-        }
+        let enough = heard.count() + 1 + round * 7 % 60;
+        let mut clients: JoinSet<_> =
+            (0..CLIENTS).map(|_| keep_asking(server.url("/process"), asked.clone(), heard.clone())).collect();
+        let load = async {
+            tokio::select! {
+                () = heard.wait_for(enough) => Ok(()),
+                Some(ended) = clients.join_next() => bail!("a client ended before the kill: {ended:?}"),
+            }
+        };
+        let loaded = timeout(PATIENCE, load).await.unwrap_or_else(|_| bail!("the answers stopped"));
+        loaded.with_context(|| format!("round {round}; server-b said:\n{}", server.program.log()))?;
         server.program.kill();
-        for client in clients {
-            client.await??;
+        while let Some(client) = clients.join_next().await {
+            client??;
         }
     }
 

@@ -2,6 +2,10 @@
 
 #[path = "providers/bedrock.rs"]
 mod bedrock;
+#[path = "providers/bedrock_environment.rs"]
+mod bedrock_environment;
+#[path = "providers/interruptions.rs"]
+mod interruptions;
 #[path = "providers/openai.rs"]
 mod openai;
 

@@ -1,7 +1,7 @@
 //! A stand-in for Bedrock's runtime: `POST /model/{id}/converse` and `POST /model/{id}/converse-stream`, the latter in the
 //! binary framing of `application/vnd.amazon.eventstream`.
 
-use std::{io, sync::Arc};
+use std::{io, ops::Deref, sync::Arc};
 
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
@@ -32,7 +32,7 @@ pub enum Behaviour {
     EchoSecrets(String),
     /// Takes the request and never answers.
     Hang,
-    /// Waits for [`BedrockStub::release`], and goes on with this.
+    /// Waits for [`Server::release`], and goes on with this.
     Held(Box<Behaviour>),
     /// Streams these pieces and closes the connection in the middle of the next.
     StreamCut(Vec<String>),
@@ -114,6 +114,14 @@ pub struct BedrockStub {
     script: Arc<Script<Behaviour>>,
 }
 
+impl Deref for BedrockStub {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
 impl BedrockStub {
     /// Starts a stub on a free port. Unless told otherwise it answers `a language`.
     ///
@@ -148,41 +156,6 @@ impl BedrockStub {
     /// The behaviour for requests that have none in the script.
     pub fn set_default(&self, behaviour: Behaviour) {
         self.script.set_default(behaviour);
-    }
-
-    /// Every request so far, in the order in which they came.
-    #[must_use]
-    pub fn requests(&self) -> Vec<Request> {
-        self.server.requests()
-    }
-
-    /// Lets this many held requests go on, now or when they come.
-    pub fn release(&self, requests: usize) {
-        self.server.release(requests);
-    }
-
-    /// Connections that are open now.
-    #[must_use]
-    pub fn open_connections(&self) -> usize {
-        self.server.open_connections()
-    }
-
-    /// Waits until this many requests have come.
-    ///
-    /// # Panics
-    ///
-    /// When they do not come in 20 s.
-    pub async fn wait_for_requests(&self, count: usize) {
-        self.server.wait_for_requests(count).await;
-    }
-
-    /// Waits until this many connections have been closed since the start.
-    ///
-    /// # Panics
-    ///
-    /// When that does not happen in 20 s.
-    pub async fn wait_until_closed(&self, count: usize) {
-        self.server.wait_until_closed(count).await;
     }
 }
 

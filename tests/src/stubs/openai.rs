@@ -3,14 +3,15 @@
 mod format;
 
 use std::{
-    io,
+    io, iter,
+    ops::Deref,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use serde_json::{Value, json};
 
 use self::format::{error, error_object, event, events, ok, refused, stream, text_chunk, text_chunks, whole};
-use super::server::{Request, Script, Server, Step, half_a_chunk, last_chunk, response};
+use super::server::{Request, Script, Server, Step, endless_chunks, half_a_chunk, last_chunk, response};
 
 /// What the stub does with one request for a chat completion.
 #[derive(Debug, Clone)]
@@ -36,7 +37,7 @@ pub enum Behaviour {
     EchoSecrets(u16),
     /// Takes the request and never answers.
     Hang,
-    /// Waits for [`OpenAiStub::release`], and goes on with this.
+    /// Waits for [`Server::release`], and goes on with this.
     Held(Box<Behaviour>),
     /// Streams these pieces and closes the connection in the middle of the next.
     StreamCut(Vec<String>),
@@ -46,6 +47,8 @@ pub enum Behaviour {
     StreamError(Vec<String>, Value),
     /// Streams these pieces and then nothing more.
     StreamStall(Vec<String>),
+    /// Streams this piece again and again, for as long as somebody reads.
+    Endless(String),
 }
 
 impl Behaviour {
@@ -158,6 +161,14 @@ enum Models {
     Hang,
 }
 
+impl Deref for OpenAiStub {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
 impl OpenAiStub {
     /// Starts a stub on a free port. Unless told otherwise it answers `a language`, and lists three models.
     ///
@@ -211,45 +222,10 @@ impl OpenAiStub {
         self.become_for_models(Models::Hang);
     }
 
-    /// Every request so far, in the order in which they came.
-    #[must_use]
-    pub fn requests(&self) -> Vec<Request> {
-        self.server.requests()
-    }
-
     /// Every request for a completion so far.
     #[must_use]
     pub fn chat_requests(&self) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.target.ends_with("/chat/completions")).collect()
-    }
-
-    /// Lets this many held requests go on, now or when they come.
-    pub fn release(&self, requests: usize) {
-        self.server.release(requests);
-    }
-
-    /// Connections that are open now.
-    #[must_use]
-    pub fn open_connections(&self) -> usize {
-        self.server.open_connections()
-    }
-
-    /// Waits until this many requests have come.
-    ///
-    /// # Panics
-    ///
-    /// When they do not come in 20 s.
-    pub async fn wait_for_requests(&self, count: usize) {
-        self.server.wait_for_requests(count).await;
-    }
-
-    /// Waits until this many connections have been closed since the start.
-    ///
-    /// # Panics
-    ///
-    /// When that does not happen in 20 s.
-    pub async fn wait_until_closed(&self, count: usize) {
-        self.server.wait_until_closed(count).await;
     }
 
     fn become_for_models(&self, models: Models) {
@@ -307,5 +283,9 @@ fn chat(behaviour: &Behaviour, request: &Request) -> Vec<Step> {
             events(lines, vec![last_chunk()])
         }
         Behaviour::StreamStall(pieces) => events(text_chunks(pieces, request), vec![Step::Hang]),
+        Behaviour::Endless(piece) => {
+            let piece = event(&text_chunk(request, piece).to_string());
+            events(iter::empty(), vec![endless_chunks(&piece)])
+        }
     }
 }

@@ -62,6 +62,8 @@ impl Request {
 pub(super) enum Step {
     /// Sends these bytes as they are.
     Send(Vec<u8>),
+    /// Sends these bytes again and again, as fast as the client reads, until it goes away.
+    SendForEver(Vec<u8>),
     /// Waits until the test releases one request.
     AwaitRelease,
     /// Does nothing until the client goes away.
@@ -87,7 +89,16 @@ pub(super) fn chunked_head(content_type: &str) -> Step {
 
 /// One chunk.
 pub(super) fn chunk(data: &[u8]) -> Step {
-    Step::Send([format!("{:x}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat())
+    Step::Send(chunk_bytes(data))
+}
+
+/// The same chunk without end.
+pub(super) fn endless_chunks(data: &[u8]) -> Step {
+    Step::SendForEver(chunk_bytes(data))
+}
+
+fn chunk_bytes(data: &[u8]) -> Vec<u8> {
+    [format!("{:x}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat()
 }
 
 /// The first half of a chunk that promises all of `data`.
@@ -148,8 +159,8 @@ struct Shared {
     releases: Semaphore,
 }
 
-/// The running server; dropping it closes every connection.
-pub(super) struct Server {
+/// What every running stub can tell; dropping it closes every connection.
+pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
@@ -181,24 +192,39 @@ impl Server {
         self.address
     }
 
-    pub(super) fn requests(&self) -> Vec<Request> {
+    /// Every request so far, in the order in which they came.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn release(&self, requests: usize) {
+    /// Lets this many held requests go on, now or when they come.
+    pub fn release(&self, requests: usize) {
         self.shared.releases.add_permits(requests);
     }
 
-    pub(super) fn open_connections(&self) -> usize {
+    /// Connections that are open now.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
         let counts = *self.shared.counts.borrow();
         counts.opened - counts.closed
     }
 
-    pub(super) async fn wait_for_requests(&self, count: usize) {
+    /// Waits until this many requests have come.
+    ///
+    /// # Panics
+    ///
+    /// When they do not come in 20 s.
+    pub async fn wait_for_requests(&self, count: usize) {
         self.wait_until(|counts| counts.requests >= count, "requests").await;
     }
 
-    pub(super) async fn wait_until_closed(&self, count: usize) {
+    /// Waits until this many connections have been closed since the start.
+    ///
+    /// # Panics
+    ///
+    /// When that does not happen in 20 s.
+    pub async fn wait_until_closed(&self, count: usize) {
         self.wait_until(|counts| counts.closed >= count, "closed connections").await;
     }
 
@@ -239,6 +265,9 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
         for step in steps {
             match step {
                 Step::Send(bytes) => stream.write_all(&bytes).await?,
+                Step::SendForEver(bytes) => loop {
+                    stream.write_all(&bytes).await?;
+                },
                 Step::AwaitRelease => tokio::select! {
                     Ok(permit) = shared.releases.acquire() => permit.forget(),
                     () = gone(&mut stream, &mut received) => return Ok(()),
