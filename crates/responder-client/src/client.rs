@@ -54,8 +54,8 @@ impl Routes {
 /// What a client waits for and accepts at most.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Longest attempt: the whole answer of [`ResponderClient::process`], and of a stream the time to its start and
-    /// between two of its events.
+    /// Longest wait for the start of a stream, for its next event, and for what server-b says about itself.
+    /// [`ResponderClient::process`] leaves the limit to its caller.
     pub timeout: Duration,
     /// Largest answer in bytes, streamed or not.
     pub answer_bytes: usize,
@@ -110,7 +110,8 @@ pub enum SetupError {
 impl ResponderClient {
     /// A client of the server-b at `base`, which may have a path of its own. Nothing is connected yet.
     ///
-    /// `api_keys` is a comma separated list, as server-b accepts it; the first key is sent.
+    /// `api_keys` is a comma separated list, as server-b accepts it; the first key is sent. Without a key, a user name and
+    /// password in the URL are sent (`Authorization: Basic`); with one they are ignored, as a request has one credential.
     ///
     /// # Errors
     /// When the URL is not an HTTP one, the key cannot stand in a header, or TLS cannot be set up.
@@ -123,42 +124,41 @@ impl ResponderClient {
             // Without redirects no TLS is ever spoken, and reading the system's certificates takes time at start.
             http = http.tls_certs_only([]);
         }
-        Ok(Self {
-            http: http.build().map_err(SetupError::Http)?,
-            routes: Routes::new(&base)?,
-            authorization: api_keys.as_ref().and_then(first_key).map(bearer).transpose()?,
-            base,
-            limits,
-        })
+        let http = http.build().map_err(SetupError::Http)?;
+        let authorization = match api_keys.as_ref().and_then(first_key) {
+            Some(key) => Some(bearer(key)?),
+            None => basic(&http, &base),
+        };
+        let base = without_userinfo(base);
+        Ok(Self { http, routes: Routes::new(&base)?, authorization, base, limits })
     }
 
     /// Where server-b is, without a password, for messages to people.
     #[must_use]
     pub fn address(&self) -> String {
-        let mut shown = self.base.clone();
-        // Both only fail for URLs without a host, which `new` refuses.
-        let _ = shown.set_username("");
-        let _ = shown.set_password(None);
-        shown.as_str().trim_end_matches('/').to_owned()
+        self.base.as_str().trim_end_matches('/').to_owned()
     }
 
-    /// Longest attempt, as the limits say.
+    /// Longest wait, as the limits say.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.limits.timeout
     }
 
-    /// Asks for the answer in one piece (`POST /process`).
+    /// Asks for the answer in one piece (`POST /process`), for as long as it takes: dropping the call closes its request.
+    ///
+    /// A caller that wants to try again because it takes too long sends the next request under the same key *before* it
+    /// drops this one. Server-b lets it join the call that is under way, which it cancels when no request is left.
     ///
     /// # Errors
-    /// When server-b cannot be reached, does not answer in time, answers with a problem or with something else.
+    /// When server-b cannot be reached, answers with a problem or with something else.
     pub async fn process(
         &self,
         request: &ProcessRequest,
         call: &Call<'_>,
     ) -> Result<ProcessResponse, ResponderError> {
         let request = message(self.http.post(self.routes.process.clone()).json(request), call);
-        self.fetch(request, self.limits.timeout).await
+        self.fetch(request).await
     }
 
     /// Asks for the answer piece by piece (`POST /stream`).
@@ -182,7 +182,7 @@ impl ResponderClient {
     /// Asks how server-b and its provider are (`GET /health`).
     ///
     /// # Errors
-    /// As [`ResponderClient::process`].
+    /// As [`ResponderClient::process`], and when server-b does not answer in time.
     pub async fn health(&self) -> Result<HealthResponse, ResponderError> {
         self.about(&self.routes.health).await
     }
@@ -190,7 +190,7 @@ impl ResponderClient {
     /// Asks for the models that a message may name (`GET /models`).
     ///
     /// # Errors
-    /// As [`ResponderClient::process`].
+    /// As [`ResponderClient::health`].
     pub async fn models(&self) -> Result<ModelsResponse, ResponderError> {
         self.about(&self.routes.models).await
     }
@@ -198,21 +198,17 @@ impl ResponderClient {
     /// Asks for the defaults of a message that names none (`GET /config`).
     ///
     /// # Errors
-    /// As [`ResponderClient::process`].
+    /// As [`ResponderClient::health`].
     pub async fn config(&self) -> Result<ConfigResponse, ResponderError> {
         self.about(&self.routes.config).await
     }
 
     async fn about<T: DeserializeOwned>(&self, route: &Url) -> Result<T, ResponderError> {
-        self.fetch(self.http.get(route.clone()), self.limits.timeout.min(ABOUT_TIMEOUT)).await
+        within(self.limits.timeout.min(ABOUT_TIMEOUT), self.fetch(self.http.get(route.clone()))).await
     }
 
-    async fn fetch<T: DeserializeOwned>(
-        &self,
-        request: RequestBuilder,
-        after: Duration,
-    ) -> Result<T, ResponderError> {
-        within(after, async { answer::read(self.send(request).await?, self.limits.answer_bytes).await }).await
+    async fn fetch<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ResponderError> {
+        answer::read(self.send(request).await?, self.limits.answer_bytes).await
     }
 
     /// Sends the request and waits for the head of an answer that went well.
@@ -260,6 +256,22 @@ fn bearer(key: &str) -> Result<HeaderValue, SetupError> {
     Ok(value)
 }
 
+/// The header that reqwest makes of the user name and the password in a URL.
+fn basic(http: &Client, url: &Url) -> Option<HeaderValue> {
+    let request = http.get(url.clone()).build().ok()?; // a URL that is not an HTTP one is refused with the routes
+    let mut value = request.headers().get(AUTHORIZATION)?.clone();
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// With userinfo in it, a URL would be printed with its password, and add a second credential to every request.
+fn without_userinfo(mut url: Url) -> Url {
+    // Both only fail for URLs without a host, which are refused with the routes.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,7 +290,9 @@ mod tests {
 
     #[test]
     fn the_shown_address_has_no_password() {
-        assert_eq!(client("http://me:secret@b.test:8000/").address(), "http://b.test:8000");
+        let client = client("http://me:secret@b.test:8000/");
+        assert_eq!(client.address(), "http://b.test:8000");
+        assert!(!format!("{client:?}").contains("secret"), "{client:?}");
     }
 
     #[test]

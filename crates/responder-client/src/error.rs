@@ -6,6 +6,24 @@ use models::{Problem, StreamError};
 
 /// Statuses that may be gone when the request is made again.
 const PASSING: [u16; 4] = [429, 502, 503, 504];
+/// The code of a 409: another request under the same key is being answered. Its answer is there under that key later.
+const KEY_IN_USE: &str = "idempotency_key_in_use";
+/// Statuses of requests that were turned away, unless the code says that a model worked on them.
+const TURNED_AWAY: [u16; 9] = [400, 401, 403, 404, 405, 413, 415, 422, 429];
+/// Codes of failures that are on nobody's bill, whatever their status is: before a model saw the request, or a provider
+/// that answered with an error of its own.
+const FREE: [&str; 8] = [
+    "body_timed_out",
+    "ledger_unavailable",
+    "provider_failed",
+    "provider_not_configured",
+    "provider_overloaded",
+    "provider_unauthorized",
+    "provider_unreachable",
+    "server_busy",
+];
+/// The code of a 422 after a model worked on the request: refused answers are on the provider's bill.
+const CONTENT_FILTERED: &str = "content_filtered";
 
 /// Why server-b gave no answer. No variant shows a password of the URL, a key, or a part of a message.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +69,29 @@ impl ResponderError {
         match self {
             Self::ConnectionRefused | Self::Unreachable(_) | Self::ConnectionLost(_) => true,
             Self::TimedOut { .. } | Self::BrokenStream => true,
-            Self::Problem { problem, .. } => problem.retryable && is_passing(problem.status),
+            Self::Problem { problem, .. } => {
+                problem.retryable && (is_passing(problem.status) || self.key_is_in_use())
+            }
             Self::StreamFailed(_) | Self::InvalidAnswer(_) => false,
+        }
+    }
+
+    /// Whether the message is still being answered under its key: sent under a new one, it would be paid twice.
+    #[must_use]
+    pub fn key_is_in_use(&self) -> bool {
+        matches!(self, Self::Problem { problem, .. } if problem.code == KEY_IN_USE)
+    }
+
+    /// Whether no model can have worked on this attempt, so that it is on nobody's bill. In doubt it is not free.
+    #[must_use]
+    pub fn certainly_free(&self) -> bool {
+        match self {
+            Self::ConnectionRefused | Self::Unreachable(_) => true,
+            Self::Problem { problem, .. } => {
+                let turned_away = TURNED_AWAY.contains(&problem.status) && problem.code != CONTENT_FILTERED;
+                turned_away || FREE.contains(&problem.code.as_str())
+            }
+            _ => false,
         }
     }
 

@@ -144,6 +144,56 @@ async fn only_passing_statuses_are_retried_and_only_unless_the_problem_says_no()
 }
 
 #[tokio::test]
+async fn a_key_that_is_in_use_is_tried_again_after_a_while() {
+    let says = r#"{"detail":"d","code":"idempotency_key_in_use","retryable":true}"#;
+    let error = error_of(&answering(409, &[("retry-after", "1")], says).await, Limits::default()).await;
+    assert!(error.retryable() && error.key_is_in_use());
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
+
+    let other = r#"{"detail":"d","code":"conflict","retryable":true}"#;
+    let error = error_of(&answering(409, &[], other).await, Limits::default()).await;
+    assert!(!error.retryable() && !error.key_is_in_use());
+}
+
+#[tokio::test]
+async fn only_what_no_model_can_have_seen_is_certainly_free() {
+    for (status, body, free) in [
+        (401, r#"{"code":"unauthorized"}"#, true),
+        (422, r#"{"code":"invalid_request"}"#, true),
+        (429, r#"{"code":"rate_limited"}"#, true),
+        (408, r#"{"code":"body_timed_out"}"#, true),
+        (503, r#"{"code":"server_busy"}"#, true),
+        (502, r#"{"code":"provider_unreachable"}"#, true),
+        (422, r#"{"code":"content_filtered"}"#, false), // refused answers are billed
+        (409, r#"{"code":"idempotency_key_in_use"}"#, false), // a model is working
+        (408, "<html>", false),
+        (500, r#"{"code":"internal_error"}"#, false),
+        (502, r#"{"code":"provider_failed"}"#, true), // an error instead of an answer is not billed
+        (502, r#"{"code":"answer_lost"}"#, false),
+        (503, r#"{"code":"answer_not_recorded"}"#, false),
+        (504, r#"{"code":"provider_timed_out"}"#, false),
+        (502, "<html>", false),
+    ] {
+        let url = answering(status, &[], body).await;
+        assert_eq!(error_of(&url, Limits::default()).await.certainly_free(), free, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_one_credential_the_key_or_what_the_url_has() {
+    let (url, mut seen) = server(Box::new(|| Response::new(Body::from(GOOD)))).await;
+    let url = url.replace("http://", "http://me:p%40ss@");
+    for (key, expected) in [(Some("key-1"), "Bearer key-1"), (None, "Basic bWU6cEBzcw==")] {
+        let client =
+            ResponderClient::new(url.parse().unwrap(), key.map(Into::into), Limits::default()).unwrap();
+        client.process(&request(), &Call::new("k")).await.unwrap();
+        let (_, headers, _) = seen.recv().await.unwrap();
+        let sent: Vec<_> = headers.get_all("authorization").iter().collect();
+        assert_eq!(sent, [expected]);
+    }
+}
+
+#[tokio::test]
 async fn a_page_of_a_proxy_becomes_a_problem_of_its_status() {
     let url = answering(502, &[], "<html>Bad Gateway</html>").await;
     let ResponderError::Problem { problem, .. } = error_of(&url, Limits::default()).await else { panic!() };
@@ -178,9 +228,13 @@ async fn an_answer_that_does_not_come_times_out() {
     let never = || Response::new(Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>()));
     let (url, _seen) = server(Box::new(never)).await;
     let limits = Limits { timeout: Duration::from_millis(20), ..Limits::default() };
-    let error = error_of(&url, limits).await;
-    assert!(matches!(error, ResponderError::TimedOut { after } if after == limits.timeout), "{error:?}");
-    assert!(error.retryable());
+    let client = client(&url, limits);
+    let about = client.health().await.unwrap_err();
+    let mut events = client.stream(&request(), &Call::new("k")).await.unwrap();
+    for error in [about, events.next().await.unwrap().unwrap_err()] {
+        assert!(matches!(error, ResponderError::TimedOut { after } if after == limits.timeout), "{error:?}");
+        assert!(error.retryable());
+    }
 }
 
 #[tokio::test]

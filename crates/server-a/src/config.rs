@@ -14,16 +14,18 @@ use url::Url;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The messenger: an MCP server on standard input and output that forwards messages to server-b.
-#[derive(Debug, Clone, clap::Parser)]
+// No `Debug`: the URL may hold a password.
+#[derive(Clone, clap::Parser)]
 #[command(name = "server-a", version, about)]
 pub struct Config {
-    /// Where server-b is.
-    #[arg(long, env = "SERVER_B_URL", default_value = "http://localhost:8000", value_parser = http_url)]
+    /// Where server-b is. A user name and password in it are sent when there is no key.
+    #[arg(long, env = "SERVER_B_URL", hide_env_values = true, default_value = "http://localhost:8000", value_parser = http_url)]
     pub server_b_url: Url,
     /// Key that server-b asks for; of a comma separated list the first is sent. Default: none.
     #[arg(long, env = "SERVER_B_API_KEY", hide_env_values = true, value_parser = header_secret)]
     pub server_b_api_key: Option<SecretString>,
-    /// Longest wait for one attempt, or for the next piece of a stream, in seconds.
+    /// Longest wait before another attempt is made while the first stays open, or for the next piece of a stream, in seconds.
+    /// A stream that takes longer is not tried again.
     #[arg(long, env = "TIMEOUT_SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub timeout_seconds: u64,
     /// Attempts in all, the first one included.

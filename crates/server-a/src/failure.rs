@@ -102,7 +102,7 @@ impl Failure {
                     code,
                     format!("Server B answered {} {}", problem.status, problem.title),
                     problem.detail.clone(),
-                    advice(problem),
+                    if error.key_is_in_use() { STILL_ANSWERED } else { advice(problem) },
                 )
             },
             ResponderError::StreamFailed(failure) => Self::new(
@@ -127,12 +127,15 @@ impl Failure {
     }
 }
 
+/// Another call would have a key, and a price, of its own.
+const STILL_ANSWERED: &str = "Do not call again yet, it would be paid a second time: Server B is still answering this \
+    message. Wait a while, then look for the answer in the history of Server B";
+
 fn advice(problem: &Problem) -> &'static str {
     match problem.status {
         401 | 403 => "Set SERVER_B_API_KEY of Server A to a key that Server B accepts",
         400 | 413 | 422 => "Correct the arguments and call the tool again",
         404 => "Check that SERVER_B_URL points to Server B, or list the models that it knows",
-        409 => "The same message is still being answered: wait a while and send it again",
         429 => "Wait a while and send the message again",
         503 => "Check the provider's key and quota on Server B (see check_server_b_health), then try again",
         502 | 504 => "Try again; if it happens again, the model provider has a problem",

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod arguments;
+mod attempts;
 mod config;
 mod conversation;
 mod failure;

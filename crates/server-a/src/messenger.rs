@@ -1,13 +1,7 @@
 //! The messenger: sends messages to server-b, keeps at it, and remembers what became of them.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-
-use futures_util::{Stream, StreamExt as _};
 use ledger::{HistoryPage, HistoryQuery, Ledger, LedgerError, Totals};
-use models::{
-    ConfigResponse, HealthResponse, ModelsResponse, ProcessRequest, ProcessResponse, ResponseStatus,
-    StreamEvent,
-};
+use models::{ConfigResponse, HealthResponse, ModelsResponse, ProcessRequest, ProcessResponse};
 use resilience::Backoff;
 use responder_client::{Call, ResponderClient, ResponderError};
 use telemetry::TraceParent;
@@ -15,7 +9,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{Failure, conversation, pending::Pending};
+use crate::{
+    Failure,
+    attempts::Attempts,
+    conversation,
+    pending::{Pending, Progress},
+};
 
 /// Sends messages to one server-b and keeps their history.
 pub struct Messenger {
@@ -36,7 +35,7 @@ pub struct Message {
 /// How a message is to be delivered.
 #[derive(Debug)]
 pub struct Delivery {
-    /// Calls it off: the HTTP request is closed at once.
+    /// Calls it off: its HTTP requests are closed at once.
     pub cancelled: CancellationToken,
     /// The trace that it belongs to.
     pub trace: TraceParent,
@@ -85,12 +84,11 @@ impl Messenger {
             }
             None => conversation::new_id(),
         };
-        let pending = Pending::new(&self.ledger, &message, &conversation);
-        let mut received = String::new();
+        let mut pending = Pending::new(&self.ledger, &message, &conversation);
         let outcome = tokio::select! {
             biased;
             () = delivery.cancelled.cancelled() => None,
-            outcome = self.attempts(&message.request, &delivery, &mut received) => Some(outcome),
+            outcome = self.attempts(&message.request, &delivery, &mut pending.progress) => Some(outcome),
         };
         match outcome {
             Some(Ok(response)) => {
@@ -98,11 +96,11 @@ impl Messenger {
                 Ok(Sent { response, conversation, warning })
             }
             Some(Err(error)) => {
-                lost(pending.failed(&error, received).await, delivery.trace);
+                lost(pending.failed(&error).await, delivery.trace);
                 Err(self.responder_failed(&error))
             }
             None => {
-                lost(pending.cancelled(received).await, delivery.trace);
+                lost(pending.cancelled().await, delivery.trace);
                 Err(Failure::cancelled())
             }
         }
@@ -148,49 +146,30 @@ impl Messenger {
         self.responder.config().await.map_err(|error| self.responder_failed(&error))
     }
 
-    /// Tries until there is an answer, nothing more to hope for, or a part of an answer, which a new attempt would repeat.
+    /// Sends the message until there is an answer, or nothing more to hope for.
     async fn attempts(
         &self,
         request: &ProcessRequest,
         delivery: &Delivery,
-        received: &mut String,
+        progress: &mut Progress,
     ) -> Result<ProcessResponse, ResponderError> {
         let key = Uuid::now_v7().to_string();
         let trace = delivery.trace.child().to_string();
-        let call = Call::new(&key).with_traceparent(&trace);
-        let mut attempt = 1;
-        loop {
-            let error = match &delivery.mode {
-                Mode::Whole => self.responder.process(request, &call).await,
-                Mode::Streamed(pieces) => self.streamed(request, &call, pieces.as_ref(), received).await,
-            };
-            let error = match error {
-                Ok(response) => return Ok(response),
-                Err(error) => error,
-            };
-            let hopeful = error.retryable() && received.is_empty();
-            let wait = self.backoff.wait_after(attempt, error.retry_after(), random_fraction());
+        let attempts = Attempts {
+            responder: &self.responder,
+            backoff: self.backoff,
+            request,
+            call: Call::new(&key).with_traceparent(&trace),
+            trace: delivery.trace,
+        };
+        let outcome = match &delivery.mode {
+            Mode::Whole => attempts.whole(progress).await,
+            Mode::Streamed(pieces) => attempts.streamed(pieces.as_ref(), progress).await,
+        };
+        outcome.inspect_err(|error| {
             let (trace, code) = (delivery.trace.trace_id(), error.code());
-            let Some(wait) = wait.filter(|_| hopeful) else {
-                tracing::warn!(trace.id = trace, attempt, error.code = code, "server-b gave no answer");
-                return Err(error);
-            };
-            let wait_ms = wait.as_millis();
-            tracing::warn!(trace.id = trace, attempt, error.code = code, wait_ms, "trying again");
-            tokio::time::sleep(wait).await;
-            attempt += 1;
-        }
-    }
-
-    async fn streamed(
-        &self,
-        request: &ProcessRequest,
-        call: &Call<'_>,
-        pieces: Option<&mpsc::Sender<String>>,
-        received: &mut String,
-    ) -> Result<ProcessResponse, ResponderError> {
-        let events = self.responder.stream(request, call).await?;
-        collect(events, pieces, received).await
+            tracing::warn!(trace.id = trace, error.code = code, "server-b gave no answer");
+        })
     }
 
     fn responder_failed(&self, error: &ResponderError) -> Failure {
@@ -203,48 +182,10 @@ fn ledger_failed(error: &LedgerError) -> Failure {
     Failure::ledger(error)
 }
 
-/// Puts the pieces together; `received` grows with each.
-async fn collect(
-    mut events: impl Stream<Item = Result<StreamEvent, ResponderError>> + Unpin,
-    pieces: Option<&mpsc::Sender<String>>,
-    received: &mut String,
-) -> Result<ProcessResponse, ResponderError> {
-    let mut end = None;
-    while let Some(event) = events.next().await {
-        match event? {
-            StreamEvent::Piece(piece) => {
-                received.push_str(&piece.content);
-                if let Some(pieces) = pieces {
-                    // Nobody listens any more: the whole answer still goes into the result.
-                    let _ = pieces.send(piece.content).await;
-                }
-            }
-            StreamEvent::End(complete) => end = Some(complete),
-            StreamEvent::Error(failure) => return Err(ResponderError::StreamFailed(failure)),
-        }
-    }
-    let end = end.ok_or(ResponderError::BrokenStream)?;
-    Ok(ProcessResponse {
-        status: ResponseStatus::Success,
-        ai_response: std::mem::take(received),
-        model: end.model,
-        usage: end.usage,
-        timestamp: end.timestamp,
-        processing_time: end.processing_time,
-        finish_reason: end.finish_reason,
-    })
-}
-
 /// Says aloud that an exchange is not in the history: here in the log, and for the caller.
 fn lost(recorded: Result<(), LedgerError>, trace: TraceParent) -> Option<String> {
     let error = recorded.err()?;
     let cause = &error as &dyn std::error::Error;
     tracing::error!(trace.id = trace.trace_id(), error = cause, "a message is missing in the history");
     Some(format!("this message is missing in the history and in the statistics: {error}"))
-}
-
-/// 0.0 to 1.0. The standard library's hasher is seeded at random.
-fn random_fraction() -> f64 {
-    let random = RandomState::new().build_hasher().finish();
-    random as f64 / u64::MAX as f64
 }

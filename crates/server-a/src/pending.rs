@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use cost_calculator::{Cost, Provenance, Usage, Usd};
+use cost_calculator::{Cost, Provenance, Usage, Usd, estimated_tokens};
 use jiff::Timestamp;
 use ledger::{Exchange, Ledger, LedgerError, Outcome};
-use models::{CostProvenance, ProcessResponse, UsageReport};
+use models::{CostProvenance, ProcessRequest, ProcessResponse, UsageReport};
 use responder_client::ResponderError;
 
 use crate::Message;
@@ -18,6 +18,37 @@ pub(crate) struct Pending<'l> {
     ledger: &'l Ledger,
     exchange: Option<Exchange>,
     started: Instant,
+    /// Estimated tokens of everything that is sent with the message.
+    sent_tokens: u64,
+    pub(crate) progress: Progress,
+}
+
+/// How far a message has come, over all of its attempts.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// The part of a streamed answer that has come.
+    pub(crate) received: String,
+    /// Attempts that were sent, and did not fail in a way that is certainly free.
+    payable: u32,
+}
+
+impl Progress {
+    /// An attempt is on its way; from now on it may cost something.
+    pub(crate) fn sent(&mut self) {
+        self.payable += 1;
+    }
+
+    /// An attempt has failed.
+    pub(crate) fn failed(&mut self, error: &ResponderError) {
+        if error.certainly_free() {
+            self.payable -= 1;
+        }
+    }
+
+    /// Whether no model can have worked on the message, in none of its attempts.
+    fn certainly_free(&self) -> bool {
+        self.payable == 0 && self.received.is_empty()
+    }
 }
 
 impl<'l> Pending<'l> {
@@ -31,67 +62,71 @@ impl<'l> Pending<'l> {
             outcome: Outcome::Cancelled,
             model: request.model.clone().unwrap_or_else(|| UNKNOWN_MODEL.to_owned()),
             usage: Usage::default(),
-            // A model may have worked on it, for a price that nobody told.
-            cost: Cost { amount: Usd::ZERO, provenance: Provenance::Unpriced },
+            cost: Cost { amount: Usd::ZERO, provenance: Provenance::Exact },
             duration: std::time::Duration::ZERO,
         };
-        Self { ledger, exchange: Some(exchange), started: Instant::now() }
+        let (started, sent_tokens) = (Instant::now(), sent_tokens(request));
+        Self { ledger, exchange: Some(exchange), started, sent_tokens, progress: Progress::default() }
     }
 
-    pub(crate) async fn answered(self, response: &ProcessResponse) -> Result<(), LedgerError> {
-        self.record(|exchange| {
-            exchange.answer.clone_from(&response.ai_response);
-            exchange.outcome = Outcome::Answered { finish_reason: response.finish_reason };
-            exchange.model.clone_from(&response.model);
-            exchange.usage = usage(&response.usage);
-            exchange.cost = cost(&response.usage);
-        })
-        .await
-    }
-
-    /// `received` is the part of the answer that had come.
-    pub(crate) async fn failed(self, error: &ResponderError, received: String) -> Result<(), LedgerError> {
-        self.record(|exchange| {
-            exchange.answer = received;
-            exchange.outcome = Outcome::Failed { code: error.code().to_owned() };
-            if cost_nothing(error) {
-                exchange.cost.provenance = Provenance::Exact;
-            }
-        })
-        .await
-    }
-
-    pub(crate) async fn cancelled(self, received: String) -> Result<(), LedgerError> {
-        self.record(|exchange| exchange.answer = received).await
-    }
-
-    async fn record(mut self, complete: impl FnOnce(&mut Exchange)) -> Result<(), LedgerError> {
+    pub(crate) async fn answered(mut self, response: &ProcessResponse) -> Result<(), LedgerError> {
         let Some(mut exchange) = self.exchange.take() else { return Ok(()) };
         exchange.duration = self.started.elapsed();
-        complete(&mut exchange);
+        exchange.answer.clone_from(&response.ai_response);
+        exchange.outcome = Outcome::Answered { finish_reason: response.finish_reason };
+        exchange.model.clone_from(&response.model);
+        exchange.usage = usage(&response.usage);
+        exchange.cost = cost(&response.usage);
         self.ledger.record(exchange).await.map(drop)
+    }
+
+    pub(crate) async fn failed(mut self, error: &ResponderError) -> Result<(), LedgerError> {
+        self.record(Outcome::Failed { code: error.code().to_owned() }).await
+    }
+
+    pub(crate) async fn cancelled(mut self) -> Result<(), LedgerError> {
+        self.record(Outcome::Cancelled).await
+    }
+
+    async fn record(&mut self, outcome: Outcome) -> Result<(), LedgerError> {
+        let Some(exchange) = self.unanswered(outcome) else { return Ok(()) };
+        self.ledger.record(exchange).await.map(drop)
+    }
+
+    /// The exchange without its answer, with the least that it can have used. Only server-b knows the prices, so what may
+    /// have cost something is unpriced.
+    fn unanswered(&mut self, outcome: Outcome) -> Option<Exchange> {
+        let mut exchange = self.exchange.take()?;
+        exchange.duration = self.started.elapsed();
+        exchange.outcome = outcome;
+        if !self.progress.certainly_free() {
+            exchange.usage.prompt_tokens = self.sent_tokens;
+            exchange.usage.completion_tokens = estimated_tokens(&self.progress.received);
+            exchange.cost.provenance = Provenance::Unpriced;
+        }
+        exchange.answer = std::mem::take(&mut self.progress.received);
+        Some(exchange)
     }
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if let Some(mut exchange) = self.exchange.take() {
-            exchange.duration = self.started.elapsed();
-            if std::thread::panicking() {
-                exchange.outcome = Outcome::Failed { code: "internal_error".to_owned() };
-            }
-            self.ledger.finish_later(None, exchange);
+        let outcome = if std::thread::panicking() {
+            Outcome::Failed { code: "internal_error".to_owned() }
+        } else {
+            Outcome::Cancelled
+        };
+        if let Some(exchange) = self.unanswered(outcome) {
+            drop(self.ledger.finish(None, exchange)); // handed over already; nobody waits for it
         }
     }
 }
 
-/// Whether the message certainly never reached a model.
-fn cost_nothing(error: &ResponderError) -> bool {
-    match error {
-        ResponderError::ConnectionRefused | ResponderError::Unreachable(_) => true,
-        ResponderError::Problem { problem, .. } => problem.status < 500,
-        _ => false,
-    }
+/// An estimate: server-b adds its own context to a message that has none.
+fn sent_tokens(request: &ProcessRequest) -> u64 {
+    let turns = request.history.iter().flatten().map(|turn| turn.content.as_str());
+    let texts = turns.chain(request.context.as_deref()).chain([request.message.as_str()]);
+    texts.map(estimated_tokens).sum()
 }
 
 fn usage(report: &UsageReport) -> Usage {
@@ -111,5 +146,59 @@ fn cost(report: &UsageReport) -> Cost {
         (Some(amount), CostProvenance::Exact) => Cost { amount, provenance: Provenance::Exact },
         (Some(amount), CostProvenance::Estimated) => Cost { amount, provenance: Provenance::Estimated },
         (None, _) | (_, CostProvenance::Unpriced) => unpriced,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const FREE: ResponderError = ResponderError::ConnectionRefused;
+    const PAYABLE: ResponderError = ResponderError::TimedOut { after: Duration::ZERO };
+
+    /// Progress after attempts that failed so, one after the other.
+    fn after(failures: &[ResponderError]) -> Progress {
+        let mut progress = Progress::default();
+        for error in failures {
+            progress.sent();
+            progress.failed(error);
+        }
+        progress
+    }
+
+    #[test]
+    fn a_message_is_free_only_if_every_attempt_was() {
+        assert!(after(&[]).certainly_free());
+        assert!(after(&[FREE, FREE]).certainly_free());
+        for failures in [&[PAYABLE][..], &[PAYABLE, FREE], &[FREE, PAYABLE, FREE]] {
+            assert!(!after(failures).certainly_free(), "{failures:?}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_is_still_open_is_not_free() {
+        let mut progress = after(&[FREE]);
+        progress.sent();
+        assert!(!progress.certainly_free());
+    }
+
+    #[test]
+    fn a_part_of_an_answer_is_not_free_whatever_broke_it_off() {
+        let progress = Progress { received: "a ".to_owned(), ..after(&[FREE]) };
+        assert!(!progress.certainly_free());
+    }
+
+    #[test]
+    fn everything_that_goes_along_is_in_the_estimate() {
+        let turn = models::Turn { role: models::Role::User, content: "12345678".to_owned() };
+        let request = ProcessRequest {
+            message: "1234".to_owned(),
+            context: Some("12345".to_owned()),
+            history: Some(vec![turn]),
+            ..ProcessRequest::default()
+        };
+        assert_eq!(sent_tokens(&request), 1 + 2 + 2);
     }
 }

@@ -192,7 +192,7 @@ impl ServerHandler for MessengerServer {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let Some(tool) = ToolName::find(&request.name) else {
-            return Err(unknown_tool(&request.name));
+            return Err(unknown_tool());
         };
         let trace = trace_of(&context);
         let started = Instant::now();
@@ -208,10 +208,10 @@ impl ServerHandler for MessengerServer {
         context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
         if request.method != CallToolRequestMethod::VALUE {
-            return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, request.method, None));
+            return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "unknown method", None));
         }
         match request.params.as_ref().and_then(|params| params.get("name")?.as_str()) {
-            Some(name) if ToolName::find(name).is_none() => Err(unknown_tool(name)),
+            Some(name) if ToolName::find(name).is_none() => Err(unknown_tool()),
             Some(_) => {
                 let failure = Failure::shape("arguments", "must be an object");
                 let mut result = result(Err(failure), self.meta(&context));
@@ -223,9 +223,9 @@ impl ServerHandler for MessengerServer {
     }
 }
 
-/// A protocol error, as the specification wants it. The name comes from the client and may have any length.
-fn unknown_tool(name: &str) -> ErrorData {
-    ErrorData::invalid_params(format!("unknown tool: {}", name.chars().take(128).collect::<String>()), None)
+/// A protocol error, as the specification wants it. Like every other it repeats nothing of the request: rmcp logs it.
+fn unknown_tool() -> ErrorData {
+    ErrorData::invalid_params("unknown tool: tools/list has those that there are", None)
 }
 
 fn implementation() -> Implementation {

@@ -11,20 +11,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{After, Script, StandIn, memory, messenger};
 
-fn message(text: &str) -> Message {
+pub fn message(text: &str) -> Message {
     let request = ProcessRequest { message: text.to_owned(), ..ProcessRequest::default() };
     Message { request, conversation: None }
 }
 
-fn delivery(mode: Mode) -> Delivery {
+pub fn delivery(mode: Mode) -> Delivery {
     Delivery { cancelled: CancellationToken::new(), trace: TraceParent::start(), mode }
 }
 
-fn whole() -> Delivery {
+pub fn whole() -> Delivery {
     delivery(Mode::Whole)
 }
 
-async fn recorded(ledger: &Ledger) -> Vec<Exchange> {
+pub async fn recorded(ledger: &Ledger) -> Vec<Exchange> {
     let query = HistoryQuery { conversation: None, before: None, limit: 100 };
     let page = ledger.history(query).await.unwrap();
     page.exchanges.into_iter().rev().map(|recorded| recorded.exchange).collect()
@@ -187,15 +187,18 @@ async fn a_message_whose_caller_goes_away_is_recorded_too() {
     let mut stand_in = StandIn::new([Script::Stream(&["a "], After::Silence)]).await;
     let ledger = memory();
     let messenger = messenger(&stand_in.url, ledger.clone());
-    let sending =
-        tokio::spawn(async move { messenger.send(message("a"), delivery(Mode::Streamed(None))).await });
+    let (pieces, mut received) = mpsc::channel(1);
+    let delivery = delivery(Mode::Streamed(Some(pieces)));
+    let sending = tokio::spawn(async move { messenger.send(message("a"), delivery).await });
     let seen = stand_in.next().await;
+    received.recv().await.unwrap();
 
     sending.abort();
     seen.over.await.unwrap();
 
     assert!(sending.await.unwrap_err().is_cancelled());
-    assert_eq!(recorded(&ledger).await[0].outcome, Outcome::Cancelled);
+    let exchanges = recorded(&ledger).await;
+    assert_eq!((&exchanges[0].outcome, exchanges[0].answer.as_str()), (&Outcome::Cancelled, "a "));
 }
 
 #[tokio::test]

@@ -83,6 +83,41 @@ async fn no_log_line_holds_a_message_or_an_answer() {
     assert!(!log.contains("private words") && !log.contains("a language"), "{log}");
 }
 
+#[tokio::test]
+async fn what_a_client_asks_for_in_vain_is_not_in_the_log() {
+    let mut program = start(&[]);
+    program.client.initialize("2025-11-25").await;
+    let unknown = [
+        ("private words", json!({})),
+        ("private words", json!({"name": "private words"})),
+        ("tools/call", json!({"name": "private words", "arguments": {}})),
+        ("tools/call", json!({"name": "private words", "arguments": "private words"})),
+        ("tools/call", json!({"name": {"private words": 1}})),
+        ("tools/list", json!({"cursor": "private words"})),
+        ("resources/read", json!({"uri": "private words"})),
+        ("prompts/get", json!({"name": "private words"})),
+    ];
+    for (method, params) in unknown {
+        let answer = program.client.ask(method, params).await;
+        assert!(answer["error"].is_object(), "{answer}");
+    }
+    let (_, log) = program.end().await;
+    assert!(log.contains("response error") && !log.contains("private words"), "{log}");
+}
+
+#[tokio::test]
+async fn the_help_shows_no_password() {
+    let help = Command::new(env!("CARGO_BIN_EXE_server-a"))
+        .arg("--help")
+        .env("SERVER_B_URL", "http://me:private@b.test")
+        .env("SERVER_B_API_KEY", "private")
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(text.contains("SERVER_B_URL") && !text.contains("private"), "{text}");
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_signal_ends_it_in_good_order_although_the_input_stays_open() {

@@ -31,6 +31,8 @@ pub enum Script {
     Answer(&'static str),
     /// Answers with a problem of this status, and says how many seconds to wait.
     Problem(u16, Option<u64>),
+    /// Answers with a retryable problem of this status and code.
+    Refusal(u16, &'static str),
     /// Answers as soon as it is told to.
     AnswerWhen(Arc<Notify>, &'static str),
     /// Never answers.
@@ -90,11 +92,19 @@ pub fn memory() -> Ledger {
     Ledger::open(&Location::Memory, Options { owner: Owner::ServerA, max_exchanges: 0 }).unwrap()
 }
 
+/// How long a messenger waits before it tries again.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
+
 /// A messenger that makes three attempts without waiting.
 pub fn messenger(url: &str, ledger: Ledger) -> Messenger {
-    let limits = Limits { timeout: Duration::from_secs(20), ..Limits::default() };
+    messenger_that_waits(url, ledger, Duration::ZERO)
+}
+
+/// A messenger that makes three attempts, and waits this long or half of it before the second.
+pub fn messenger_that_waits(url: &str, ledger: Ledger, base: Duration) -> Messenger {
+    let limits = Limits { timeout: TIMEOUT, ..Limits::default() };
     let responder = ResponderClient::new(url.parse().unwrap(), None, limits).unwrap();
-    let backoff = Backoff { attempts: 3, base: Duration::ZERO, max: Duration::from_secs(1) };
+    let backoff = Backoff { attempts: 3, base, max: base.max(Duration::from_secs(1)) };
     Messenger::new(responder, ledger, backoff)
 }
 
@@ -130,6 +140,9 @@ async fn handle(
         ),
         (_, Some(Script::Answer(text))) => answer(text, over),
         (_, Some(Script::Problem(status, wait))) => problem(status, wait, over),
+        (_, Some(Script::Refusal(status, code))) => {
+            whole(status, json!({"detail": "as it was told", "code": code, "retryable": true}), over)
+        }
         (_, Some(Script::AnswerWhen(told, text))) => {
             told.notified().await;
             answer(text, over)
