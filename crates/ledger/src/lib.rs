@@ -11,7 +11,7 @@ mod writer;
 use std::{
     fs::File,
     sync::{
-        Arc, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -22,10 +22,7 @@ pub use error::LedgerError;
 pub use exchange::{Claim, Exchange, HistoryPage, HistoryQuery, IdempotencyKey, Outcome, Recorded};
 pub use location::Location;
 pub use totals::{ModelTotals, Totals};
-use writer::{Command, Overflow, Reply};
-
-/// Commands that wait for the writer; more wait for a place.
-const QUEUE: usize = 1_024;
+use writer::{Command, Reply};
 
 /// Whose rows a ledger reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +45,8 @@ pub struct Options {
 /// A handle on the ledger; clones share the same writer.
 #[derive(Clone)]
 pub struct Ledger {
-    commands: mpsc::Sender<Command>,
-    overflow: Overflow,
+    /// Bounded by its senders: each caller waits for one command at a time, and callers are bounded by their servers.
+    commands: mpsc::UnboundedSender<Command>,
     /// Whether the last write failed.
     failing: Arc<AtomicBool>,
     /// Held while any handle lives, so that no second server-b recovers rows that are still being written.
@@ -69,9 +66,9 @@ impl Ledger {
             Owner::ServerB => location.lock()?.map(Arc::new),
         };
         let connection = schema::open(location)?;
-        let (failing, overflow) = (Arc::default(), Overflow::default());
-        let commands = writer::start(connection, options, QUEUE, Arc::clone(&failing), overflow.clone())?;
-        Ok(Self { commands, overflow, failing, _lock: lock })
+        let failing = Arc::default();
+        let commands = writer::start(connection, options, Arc::clone(&failing))?;
+        Ok(Self { commands, failing, _lock: lock })
     }
 
     /// Announces an exchange that may be billed, before its provider is called. With a key, the same key is announced
@@ -89,8 +86,8 @@ impl Ledger {
         exchange.outcome = Outcome::Open;
         let (reply, answer) = oneshot::channel();
         let command = Command::Begin { exchange: Box::new(exchange), key, reply };
-        self.commands.send(command).await.map_err(|_| LedgerError::Stopped)?;
-        let mut unheard = Unheard { answer, ledger: self };
+        self.commands.send(command).map_err(|_| LedgerError::Stopped)?;
+        let mut unheard = Unheard { answer, commands: &self.commands };
         (&mut unheard.answer).await.map_err(|_| LedgerError::Stopped)?
     }
 
@@ -107,7 +104,8 @@ impl Ledger {
         exchange: Exchange,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
         let (reply, answer) = oneshot::channel();
-        self.send_now(Command::Finish { id, exchange: Box::new(exchange), reply });
+        // When the writer has stopped, the answer says so.
+        let _ = self.commands.send(Command::Finish { id, exchange: Box::new(exchange), reply });
         async { answer.await.map_err(|_| LedgerError::Stopped)? }
     }
 
@@ -149,16 +147,9 @@ impl Ledger {
         self.ask(|reply| Command::Flush { reply }).await
     }
 
-    /// Sends from a place that cannot wait.
-    fn send_now(&self, command: Command) {
-        if let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) {
-            self.overflow.lock().unwrap_or_else(PoisonError::into_inner).push(command);
-        }
-    }
-
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, LedgerError> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| LedgerError::Stopped)?;
+        self.commands.send(command(reply)).map_err(|_| LedgerError::Stopped)?;
         answer.await.map_err(|_| LedgerError::Stopped)?
     }
 }
@@ -167,7 +158,7 @@ impl Ledger {
 /// the claim is withdrawn: an open row would block its key.
 struct Unheard<'l> {
     answer: oneshot::Receiver<Result<Claim, LedgerError>>,
-    ledger: &'l Ledger,
+    commands: &'l mpsc::UnboundedSender<Command>,
 }
 
 impl Drop for Unheard<'_> {
@@ -175,7 +166,8 @@ impl Drop for Unheard<'_> {
         // From here on the writer itself withdraws what nobody takes.
         self.answer.close();
         if let Ok(Ok(Claim::New(id))) = self.answer.try_recv() {
-            self.ledger.send_now(Command::Withdraw { id });
+            // A writer that has stopped has nothing to withdraw.
+            let _ = self.commands.send(Command::Withdraw { id });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -24,9 +24,6 @@ const GATHER: Duration = Duration::from_micros(5);
 const GATHER_MAX: Duration = Duration::from_micros(500);
 /// Writes after which old exchanges are deleted.
 const PRUNE_EVERY: u64 = 256;
-
-/// Writes that found the queue full at a place that cannot wait: at most one for each caller.
-pub(crate) type Overflow = Arc<Mutex<Vec<Command>>>;
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
 
@@ -52,15 +49,13 @@ enum Answer {
 pub(crate) fn start(
     connection: Connection,
     options: Options,
-    queue: usize,
     failing: Arc<AtomicBool>,
-    overflow: Overflow,
-) -> Result<mpsc::Sender<Command>, LedgerError> {
-    let mut writer = Writer { connection, options, failing, overflow, written: PRUNE_EVERY };
+) -> Result<mpsc::UnboundedSender<Command>, LedgerError> {
+    let mut writer = Writer { connection, options, failing, written: PRUNE_EVERY };
     if options.owner == crate::Owner::ServerB {
         writer.settle_interrupted()?;
     }
-    let (sender, commands) = mpsc::channel(queue);
+    let (sender, commands) = mpsc::unbounded_channel();
     thread::Builder::new()
         .name("ledger".to_owned())
         .spawn(move || writer.run(commands))
@@ -72,13 +67,12 @@ struct Writer {
     connection: Connection,
     options: Options,
     failing: Arc<AtomicBool>,
-    overflow: Overflow,
     /// Writes since old exchanges were deleted. The first one deletes too: short lives add up.
     written: u64,
 }
 
 impl Writer {
-    fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut company = 0;
         while commands.blocking_recv_many(&mut batch, BATCH) > 0 {
@@ -92,7 +86,6 @@ impl Writer {
                 }
             }
             company = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-            batch.append(&mut self.overflow.lock().unwrap_or_else(PoisonError::into_inner));
             let (writes, reads): (Vec<_>, Vec<_>) = batch.drain(..).partition(Command::is_write);
             if !writes.is_empty() {
                 self.write(writes);
