@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use auth::Keys;
 use ledger::Ledger;
 use providers::Provider;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    auth::Keys, defaults::Defaults, error::ApiError, health::ProviderHealth, metrics::Metrics,
-    responder::Responder, streams::Streams,
+    defaults::Defaults, error::ApiError, health::ProviderHealth, metrics::Metrics, responder::Responder,
+    streams::Streams,
 };
 
 /// The state of the server.

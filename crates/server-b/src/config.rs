@@ -4,14 +4,13 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use cost_calculator::PriceList;
+use http_server::Limits;
 use ledger::{Location, Owner};
 use providers::ProviderKind;
 use secrecy::{ExposeSecret as _, SecretString};
 use settings::{header_secret, http_url};
 use telemetry::LogSettings;
 use url::Url;
-
-use crate::connections::Limits;
 
 /// The AI responder: answers messages over HTTP through a model provider.
 #[derive(Clone, clap::Parser)]

@@ -2,10 +2,8 @@
 
 mod app;
 mod asked;
-mod auth;
 mod body;
 mod config;
-mod connections;
 mod defaults;
 mod error;
 mod exchange;

@@ -3,22 +3,15 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use auth::Keys;
+use http_server::{Connections, Limits};
 use ledger::{Ledger, Options, Owner};
 use providers::{Deadline, Mock, OpenAi, OpenAiSettings, Provider, ProviderKind};
 use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
-    Config,
-    app::App,
-    auth::Keys,
-    connections::{Connections, Limits},
-    defaults::Defaults,
-    exchange::Books,
-    health::ProviderHealth,
-    metrics::Metrics,
-    responder::Responder,
-    router::router,
-    streams::Streams,
+    Config, app::App, defaults::Defaults, exchange::Books, health::ProviderHealth, metrics::Metrics,
+    responder::Responder, router::router, streams::Streams,
 };
 
 /// A server that listens and does not answer yet.

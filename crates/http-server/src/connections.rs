@@ -1,6 +1,6 @@
 //! Connections: accepted up to a limit, HTTP/1.1 or HTTP/2, each wait bounded, ended gracefully.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::Request};
 use hyper::{
@@ -10,12 +10,10 @@ use hyper::{
 };
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    pin,
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
@@ -36,19 +34,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Bounds of the connections.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Connections at the same time; more wait to be accepted.
-    pub(crate) connections: usize,
+    pub connections: usize,
     /// Longest time for the head of a request to arrive, or between two requests.
-    pub(crate) idle: Duration,
+    pub idle: Duration,
     /// Longest time for the other side to take what was written.
-    pub(crate) stall: Duration,
+    pub stall: Duration,
     /// Time for open requests to finish when the server stops.
-    pub(crate) grace: Duration,
+    pub grace: Duration,
 }
 
 /// Serves a router on every connection of a listener.
-pub(crate) struct Connections {
+pub struct Connections {
     router: Router,
     limits: Limits,
     places: Arc<Semaphore>,
@@ -56,23 +54,24 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn new(router: Router, limits: Limits) -> Self {
+    /// Will serve `router`, within `limits`.
+    #[must_use]
+    pub fn new(router: Router, limits: Limits) -> Self {
         let places = Arc::new(Semaphore::new(limits.connections));
         Self { router, limits, places, streams: Streams::default() }
     }
 
     /// Accepts until `shutdown`, then gives open requests the grace period. Those that do not finish are dropped, which
     /// cancels what they wait for. When this returns, no request is left.
-    pub(crate) async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        pin!(shutdown);
-        let graceful = GracefulShutdown::new();
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = pin!(shutdown);
         let stopping = CancellationToken::new();
         let mut open = JoinSet::new();
         loop {
             tokio::select! {
                 accepted = self.accept(&listener) => match accepted {
                     Ok((stream, place)) => {
-                        let answering = self.answer(stream, graceful.watcher(), stopping.clone());
+                        let answering = self.answer(stream, stopping.clone());
                         open.spawn(async move {
                             answering.await;
                             drop(place);
@@ -91,7 +90,8 @@ impl Connections {
         drop(listener);
         tracing::info!(connections = open.len(), "stopping: requests in flight may finish");
         stopping.cancel();
-        if timeout(self.limits.grace, graceful.shutdown()).await.is_err() {
+        let ended = async { while open.join_next().await.is_some() {} };
+        if timeout(self.limits.grace, ended).await.is_err() {
             tracing::warn!(connections = open.len(), "the grace period is over: what is left is cut");
         }
         open.shutdown().await;
@@ -111,7 +111,6 @@ impl Connections {
     fn answer(
         &self,
         stream: TcpStream,
-        watcher: Watcher,
         stopping: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
         let service = TowerToHyperService::new(
@@ -130,9 +129,23 @@ impl Connections {
             stream.set_timeout(Some(stall));
             let stream = TokioIo::new(Box::pin(stream));
             let ended = if http2_spoken {
-                watcher.watch(http2.serve_connection(stream, service)).await
+                let mut connection = pin!(http2.serve_connection(stream, service));
+                tokio::select! {
+                    ended = &mut connection => ended,
+                    () = stopping.cancelled() => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                }
             } else {
-                watcher.watch(http1.serve_connection(stream, service)).await
+                let mut connection = pin!(http1.serve_connection(stream, service).with_upgrades());
+                tokio::select! {
+                    ended = &mut connection => ended,
+                    () = stopping.cancelled() => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                }
             };
             if let Err(error) = ended {
                 tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended with an error");

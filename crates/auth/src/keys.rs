@@ -1,25 +1,29 @@
-//! Who may call: the keys of `SERVER_B_API_KEY`.
+//! Bearer keys.
 
-use axum::http::{HeaderMap, header};
+use http::{HeaderMap, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
 /// Digests of the keys that are accepted; without any, everybody may call.
-pub(crate) struct Keys(Vec<[u8; 32]>);
+pub struct Keys(Vec<[u8; 32]>);
 
 impl Keys {
-    pub(crate) fn new(keys: &[SecretString]) -> Self {
+    /// Accepts these keys.
+    #[must_use]
+    pub fn new(keys: &[SecretString]) -> Self {
         Self(keys.iter().map(|key| digest(key.expose_secret().as_bytes())).collect())
     }
 
     /// Whether a key is needed at all.
-    pub(crate) fn needed(&self) -> bool {
+    #[must_use]
+    pub fn needed(&self) -> bool {
         !self.0.is_empty()
     }
 
     /// Whether these headers show an accepted key. The time this takes tells nothing about the keys.
-    pub(crate) fn accept(&self, headers: &HeaderMap) -> bool {
+    #[must_use]
+    pub fn accept(&self, headers: &HeaderMap) -> bool {
         if !self.needed() {
             return true;
         }

@@ -1,0 +1,3 @@
+//! tool-server: five small tools over MCP.
+
+fn main() {}
