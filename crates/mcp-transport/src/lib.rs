@@ -7,9 +7,13 @@
 mod client_log;
 mod era;
 mod pages;
+mod serve;
+mod settings;
 mod subscribers;
 
 pub use client_log::ClientLog;
 pub use era::is_modern;
 pub use pages::{page, unknown_cursor};
+pub use serve::{BindError, NetworkServer, SessionError, serve_stdio, serve_streams};
+pub use settings::{NetworkSettings, TransportKind};
 pub use subscribers::{Change, Subscriber, Subscribers};

@@ -1,0 +1,146 @@
+//! All network transports of one server on one port.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::StatusCode,
+    middleware::from_fn_with_state,
+    routing::{any, get, post},
+};
+use http_server::{Connections, Limits};
+use rmcp::ServerHandler;
+use tokio::{net::TcpListener, time::timeout};
+
+use super::{
+    access::{Access, check},
+    mount::Mount,
+    reply::refuse,
+    session::GRACE,
+    sessions::Sessions,
+    socket,
+    sse::{self, Streams},
+    streamable::{self, Streamable},
+};
+use crate::NetworkSettings;
+
+/// Longest time for the head of a request to arrive, or between two requests of a connection.
+const IDLE: Duration = Duration::from_secs(75);
+/// Longest time for a client to take what it is sent.
+const STALL: Duration = Duration::from_secs(60);
+
+/// Why a server cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The address is taken, or is none of this machine's.
+    #[error("{address} cannot be bound: choose another host or port")]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// A setting makes no sense.
+    #[error("{0}")]
+    Setting(String),
+}
+
+/// A server that listens for MCP and does not answer yet.
+pub struct NetworkServer {
+    listener: TcpListener,
+    address: SocketAddr,
+    access: Arc<Access>,
+    settings: NetworkSettings,
+}
+
+impl NetworkServer {
+    /// Binds an address; port 0 picks a free port.
+    ///
+    /// # Errors
+    /// When a setting makes no sense, or the address cannot be had.
+    pub async fn bind(host: IpAddr, port: u16, settings: &NetworkSettings) -> Result<Self, BindError> {
+        let (keys, hosts, origins) =
+            (settings.keys(), &settings.mcp_allowed_hosts, &settings.mcp_allowed_origins);
+        let access = Access::new(keys, hosts, origins).map_err(BindError::Setting)?;
+        let address = SocketAddr::new(host, port);
+        let bound = async {
+            let listener = TcpListener::bind(address).await?;
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        };
+        let (listener, address) = bound.await.map_err(|source| BindError::Address { address, source })?;
+        if !host.is_loopback() && !access.needs_key() {
+            tracing::warn!(%host, "everybody who reaches this address can call the tools: set MCP_API_KEY");
+        }
+        Ok(Self { listener, address, access: Arc::new(access), settings: settings.clone() })
+    }
+
+    /// The address that is really bound.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves a handler that `make` makes for each session, and for each request that belongs to none, until `stop` resolves.
+    /// Then nothing new is accepted, and what is in flight has ten seconds to finish.
+    pub async fn serve<H: ServerHandler>(
+        self,
+        make: impl Fn() -> H + Send + Sync + 'static,
+        stop: impl Future<Output = ()>,
+    ) {
+        let mount = Arc::new(Mount::new(make, &self.settings));
+        let max_sessions = self.settings.mcp_max_sessions as usize;
+        let sessions = Arc::new(Sessions::new(max_sessions, self.settings.idle(), mount.stopping.clone()));
+        let limits = Limits {
+            connections: self.settings.mcp_max_connections as usize,
+            idle: IDLE,
+            stall: STALL,
+            grace: GRACE,
+        };
+        let connections = Connections::new(router(&mount, &sessions, self.access), limits);
+        let stopping = async {
+            stop.await;
+            mount.stopping.cancel();
+        };
+        tokio::select! {
+            () = connections.serve(self.listener, stopping) => {}
+            () = sessions.close_idle() => {}
+        }
+        mount.tasks.close();
+        // WebSockets are no connections of HTTP any more; their sessions have counted their own grace period.
+        if timeout(GRACE, mount.tasks.wait()).await.is_err() {
+            tracing::warn!(sessions = mount.tasks.len(), "sessions are cut: the grace period is over");
+        }
+        mount.cut.cancel();
+        mount.tasks.wait().await;
+    }
+}
+
+fn router<H: ServerHandler>(mount: &Arc<Mount<H>>, sessions: &Arc<Sessions>, access: Arc<Access>) -> Router {
+    let streamable = Arc::new(Streamable::new(mount.clone(), sessions.clone()));
+    let streams = Arc::new(Streams::new(mount.clone()));
+    Router::new()
+        .route("/mcp", any(streamable::mcp::<H>))
+        .with_state(streamable)
+        .merge(
+            Router::new()
+                .route("/sse", get(sse::open::<H>))
+                .route("/message", post(sse::message::<H>))
+                .with_state(streams),
+        )
+        .merge(Router::new().route("/ws", get(socket::open::<H>)).with_state(mount.clone()))
+        .fallback(async || refuse(StatusCode::NOT_FOUND, "nothing is here: MCP is at /mcp, /sse and /ws"))
+        .method_not_allowed_fallback(async || {
+            refuse(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods")
+        })
+        .layer(DefaultBodyLimit::max(mount.max_message))
+        .layer(from_fn_with_state(access, check))
+}

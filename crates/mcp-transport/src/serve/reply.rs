@@ -1,0 +1,20 @@
+//! Answers of the transport itself: JSON-RPC errors in HTTP responses.
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use rmcp::model::JsonRpcError;
+
+use super::decode::invalid;
+
+/// An HTTP response with a JSON-RPC error in it.
+pub(crate) fn error(status: StatusCode, error: &JsonRpcError) -> Response {
+    let body = serde_json::to_vec(error).unwrap_or_default();
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// A refusal that concerns no particular message.
+pub(crate) fn refuse(status: StatusCode, why: &str) -> Response {
+    error(status, &invalid(None, why))
+}

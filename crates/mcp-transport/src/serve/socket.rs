@@ -1,0 +1,177 @@
+//! WebSocket: each text frame one message, subprotocol `mcp`. No part of the specification, but widely understood.
+
+use std::{
+    error::Error as _,
+    future::pending,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Error,
+    extract::{
+        State, WebSocketUpgrade,
+        ws::{CloseFrame, Message, WebSocket, close_code},
+    },
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use futures_util::{
+    SinkExt as _, StreamExt as _,
+    stream::{SplitSink, SplitStream},
+};
+use rmcp::{
+    ServerHandler,
+    model::{ClientJsonRpcMessage, JsonRpcError, JsonRpcMessage, ServerJsonRpcMessage},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
+use tokio_tungstenite::tungstenite;
+
+use super::{
+    channel::{Ends, channel},
+    decode::{decode, invalid, too_large},
+    mount::Mount,
+    reply::refuse,
+    session::{InputEnd, serve_session},
+};
+
+/// How often the client is asked whether it still lives; one that says nothing for two of these is gone.
+const PING: Duration = Duration::from_secs(30);
+/// A socket keeps a buffer of this size while it is idle.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// Opens a WebSocket (`GET /ws`).
+pub(crate) async fn open<H: ServerHandler>(
+    State(mount): State<Arc<Mount<H>>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let Some(place) = mount.place() else {
+        let refused = refuse(StatusCode::SERVICE_UNAVAILABLE, "too many sessions are open: try again later");
+        return ([(header::RETRY_AFTER, "5")], refused).into_response();
+    };
+    let limit = mount.max_message;
+    // Counted from here on, so that a stop waits for a session that is just beginning.
+    let counted = mount.tasks.token();
+    upgrade
+        .protocols(["mcp"])
+        .max_message_size(limit)
+        .max_frame_size(limit)
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0) // each message leaves at once
+        .on_upgrade(move |socket| async move {
+            let cut = mount.cut.clone();
+            cut.run_until_cancelled(converse(socket, &mount)).await;
+            drop((counted, place));
+        })
+}
+
+/// Carries the messages of one session, until either side ends it.
+async fn converse<H: ServerHandler>(socket: WebSocket, mount: &Mount<H>) {
+    let (mut sink, stream) = socket.split();
+    let (channel, Ends { incoming, outgoing, refusals }) = channel();
+    let line = Line { heard: Mutex::new(Instant::now()), closing: OnceLock::new() };
+    // When reading ends, the session ends; when the session has ended and its last message is sent, writing ends.
+    let session = async {
+        let session = serve_session(mount.handler(), channel, InputEnd::Gone, mount.stopping.clone());
+        if let Err(cause) = session.await {
+            tracing::debug!(error = &cause as &dyn std::error::Error, "a session ended badly");
+        }
+        pending().await
+    };
+    let read = async {
+        line.read(stream, incoming, refusals, mount.max_message).await;
+        pending().await
+    };
+    tokio::select! {
+        () = line.write(&mut sink, outgoing) => {}
+        () = read => {}
+        () = session => {}
+    }
+    let code = if mount.stopping.is_cancelled() { close_code::AWAY } else { close_code::NORMAL };
+    let (code, reason) = line.closing.into_inner().unwrap_or((code, ""));
+    let goodbye = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+    let _ = sink.send(goodbye).await; // the client may have gone
+}
+
+/// What both directions of a connection know.
+struct Line {
+    heard: Mutex<Instant>,
+    /// Why it is closed, if not because somebody wanted it.
+    closing: OnceLock<(u16, &'static str)>,
+}
+
+impl Line {
+    /// Passes messages on until the client ends the connection or breaks its rules.
+    async fn read(
+        &self,
+        mut stream: SplitStream<WebSocket>,
+        incoming: mpsc::Sender<ClientJsonRpcMessage>,
+        refusals: mpsc::WeakSender<ServerJsonRpcMessage>,
+        limit: usize,
+    ) {
+        let refuse = async |refused: JsonRpcError| {
+            if let Some(refusals) = refusals.upgrade() {
+                let _ = refusals.send(JsonRpcMessage::Error(refused)).await; // the session may have ended
+            }
+        };
+        while let Some(frame) = stream.next().await {
+            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            let message = match frame {
+                Ok(Message::Text(text)) => decode(text.as_bytes()),
+                Ok(Message::Binary(_)) => Err(invalid(None, "messages come in text frames, not binary ones")),
+                Ok(Message::Ping(_) | Message::Pong(_)) => continue, // answered already
+                Ok(Message::Close(_)) => return,
+                Err(error) if is_too_large(&error) => {
+                    let _ = self.closing.set((close_code::SIZE, "the message is too large"));
+                    return refuse(too_large(limit)).await;
+                }
+                Err(_) => return,
+            };
+            match message {
+                Ok(message) => {
+                    if incoming.send(message).await.is_err() {
+                        return;
+                    }
+                }
+                Err(refused) => refuse(refused).await,
+            }
+        }
+    }
+
+    /// Sends messages until the session ends, the client is silent for too long, or the connection breaks.
+    async fn write(
+        &self,
+        sink: &mut SplitSink<WebSocket, Message>,
+        mut outgoing: mpsc::Receiver<ServerJsonRpcMessage>,
+    ) {
+        let mut pings = interval_at(Instant::now() + PING, PING);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let frame = tokio::select! {
+                message = outgoing.recv() => match message {
+                    Some(message) => Message::Text(serde_json::to_string(&message).unwrap_or_default().into()),
+                    None => return,
+                },
+                _ = pings.tick() => {
+                    let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+                    if heard.elapsed() >= 2 * PING {
+                        tracing::debug!("a WebSocket whose client is silent is closed");
+                        return;
+                    }
+                    Message::Ping(Default::default())
+                }
+            };
+            if sink.send(frame).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn is_too_large(error: &Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<tungstenite::Error>());
+    matches!(source, Some(tungstenite::Error::Capacity(_)))
+}
