@@ -107,7 +107,10 @@ impl Stamp for GetPromptResponse {
 impl Stamp for ReadResourceResponse {
     fn stamp(&mut self, identity: &MetaObject, hints: Hints) {
         match self {
-            Self::Complete(result) => hints.fill(&mut result.ttl_ms, &mut result.cache_scope),
+            Self::Complete(result) => {
+                sign(&mut result.meta, identity);
+                hints.fill(&mut result.ttl_ms, &mut result.cache_scope);
+            }
             Self::InputRequired(result) => sign(&mut result.meta, identity),
             _ => {}
         }
