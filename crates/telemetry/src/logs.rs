@@ -7,8 +7,19 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use crate::line_buffer::LineBuffer;
 
 /// The crates of this workspace. Others log requests, headers and bodies at their lower levels.
-const OURS: [&str; 7] =
-    ["server_a", "server_b", "providers", "ledger", "responder_client", "telemetry", "test_communication"];
+const OURS: [&str; 11] = [
+    "conformance_server",
+    "http_server",
+    "ledger",
+    "mcp_transport",
+    "providers",
+    "responder_client",
+    "server_a",
+    "server_b",
+    "telemetry",
+    "test_communication",
+    "tool_server",
+];
 /// async-openai reports the data of an event that is not JSON as an error, word for word: a part of an answer, or of a
 /// message. The failure itself is in our own log.
 const SILENT: &str = "async_openai=off";
