@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod bridge;
 pub mod caller;
 pub mod ledger_file;
 pub mod lossy_proxy;

@@ -7,8 +7,10 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use crate::line_buffer::LineBuffer;
 
 /// The crates of this workspace. Others log requests, headers and bodies at their lower levels.
-const OURS: [&str; 11] = [
+const OURS: [&str; 13] = [
+    "conformance_bridge",
     "conformance_server",
+    "e2e",
     "http_server",
     "ledger",
     "mcp_transport",
