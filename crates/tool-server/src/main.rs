@@ -1,3 +1,17 @@
 //! tool-server: five small tools over MCP.
 
-fn main() {}
+use anyhow::Context as _;
+use tool_server::Config;
+
+/// Requests are many small allocations; this allocator takes less time for them (docs/benchmarks.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> anyhow::Result<()> {
+    let config: Config = settings::parse();
+    let _log = telemetry::init(&config.log).context("the log could not start")?;
+    let runtime = tokio::runtime::Runtime::new().context("the async runtime could not start")?;
+    let result = runtime.block_on(tool_server::run(config, telemetry::shutdown_signal()));
+    runtime.shutdown_background(); // a read from a terminal blocks until somebody presses Enter
+    result
+}
