@@ -9,7 +9,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-pub use values::{header_secret, http_url};
+pub use values::{header_secret, http_url, ip_address, seconds};
 
 /// Exit status of a program whose settings do not fit, as clap uses it.
 const USAGE: i32 = 2;

@@ -1,5 +1,7 @@
 //! Values that several programs read.
 
+use std::net::IpAddr;
+
 use secrecy::SecretString;
 use url::Url;
 
@@ -20,6 +22,24 @@ pub fn http_url(text: &str) -> Result<Url, String> {
 pub fn header_secret(text: &str) -> Result<SecretString, String> {
     let fits = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
     fits.then(|| SecretString::from(text)).ok_or_else(|| "allowed are visible ASCII characters".to_owned())
+}
+
+/// An address to listen on; `localhost` is 127.0.0.1.
+///
+/// # Errors
+/// What is allowed, when it is something else.
+pub fn ip_address(text: &str) -> Result<IpAddr, String> {
+    let name = if text == "localhost" { "127.0.0.1" } else { text };
+    name.parse().map_err(|_| "allowed is an IP address, for instance 127.0.0.1 or 0.0.0.0".to_owned())
+}
+
+/// A time in seconds, up to a day.
+///
+/// # Errors
+/// What is allowed, when it is something else.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    let parsed = text.parse().ok().filter(|value| (0.001..=86_400.0).contains(value));
+    parsed.ok_or_else(|| "allowed is 0.001 to 86400 seconds".to_owned())
 }
 
 #[cfg(test)]

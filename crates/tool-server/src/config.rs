@@ -4,6 +4,7 @@ use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
 use clap::builder::BoolishValueParser;
 use mcp_transport::{NetworkSettings, TransportKind};
+use settings::ip_address;
 use telemetry::LogSettings;
 
 use crate::{CommandLimits, Options, tools::Toolbox};
@@ -80,11 +81,6 @@ fn tool_names(text: &str) -> Result<ToolNames, String> {
 fn server_name(text: &str) -> Result<String, String> {
     let fits = (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     fits.then(|| text.to_owned()).ok_or_else(|| "allowed are 1 to 100 visible characters".to_owned())
-}
-
-fn ip_address(text: &str) -> Result<IpAddr, String> {
-    let name = if text == "localhost" { "127.0.0.1" } else { text };
-    name.parse().map_err(|_| "allowed is an IP address, for instance 127.0.0.1 or 0.0.0.0".to_owned())
 }
 
 #[cfg(test)]
