@@ -71,7 +71,8 @@ fn explain(bytes: &[u8], first: &serde_json::Error) -> InvalidBody {
     InvalidBody::Fields(errors)
 }
 
-fn broken_rules(errors: &Errors) -> Vec<FieldError> {
+/// Every rule that is broken, by the path of its field.
+pub(crate) fn broken_rules(errors: &Errors) -> Vec<FieldError> {
     let mut found = Vec::new();
     collect(errors, "", &mut found);
     found

@@ -6,16 +6,22 @@ use anyhow::{Context as _, ensure};
 use cost_calculator::PriceList;
 use http_server::Limits;
 use ledger::{Location, Owner};
+use mcp_transport::{NetworkSettings, TransportKind};
 use providers::ProviderKind;
 use secrecy::{ExposeSecret as _, SecretString};
 use settings::{header_secret, http_url};
 use telemetry::LogSettings;
 use url::Url;
 
-/// The AI responder: answers messages over HTTP through a model provider.
+/// The AI responder: answers messages over HTTP, and over MCP if asked to, through a model provider.
 #[derive(Clone, clap::Parser)]
 #[command(name = "server-b", version, about)]
 pub struct Config {
+    /// Offer the MCP tools too: over standard input and output, or over the network. Default: the REST API alone.
+    ///
+    /// MCP_TRANSPORT is not read here: it is server-a's, and the two may share one .env file.
+    #[arg(value_enum, value_name = "MCP")]
+    pub mcp: Option<TransportKind>,
     /// Which provider answers: mock, openai or bedrock. Default: openai when OPENAI_API_KEY is set, otherwise mock.
     #[arg(long, env = "AI_PROVIDER")]
     pub ai_provider: Option<ProviderKind>,
@@ -49,6 +55,15 @@ pub struct Config {
     /// Port to listen on; 0 picks a free one, which the log tells.
     #[arg(long, env = "HTTP_PORT", default_value_t = 8_000)]
     pub port: u16,
+    /// Address to listen on for MCP, with `http`. 0.0.0.0 means all interfaces: set MCP_API_KEY then.
+    #[arg(long, env = "MCP_HOST", default_value = "127.0.0.1", value_parser = ip_address)]
+    pub mcp_host: IpAddr,
+    /// Port to listen on for MCP, with `http`; 0 picks a free one, which the log tells.
+    #[arg(long, env = "MCP_PORT_B", default_value_t = 8_002)]
+    pub mcp_port: u16,
+    /// MCP over the network.
+    #[command(flatten)]
+    pub mcp_network: NetworkSettings,
     /// Keys that callers must show as `Authorization: Bearer KEY`, separated by commas. Default: none needed.
     #[arg(long, env = "SERVER_B_API_KEY", hide_env_values = true, value_parser = header_secret)]
     pub api_key: Option<SecretString>,
@@ -170,7 +185,7 @@ fn ip_address(text: &str) -> Result<IpAddr, String> {
     name.parse().map_err(|_| "allowed is an IP address, for instance 127.0.0.1 or 0.0.0.0".to_owned())
 }
 
-fn model_name(text: &str) -> Result<String, String> {
+pub(crate) fn model_name(text: &str) -> Result<String, String> {
     let fits = (1..=2_048).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     fits.then(|| text.to_owned())
         .ok_or_else(|| "allowed is a model's name of 1 to 2048 characters".to_owned())

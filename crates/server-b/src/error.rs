@@ -49,6 +49,8 @@ pub(crate) enum ApiError {
     LedgerBefore(#[source] LedgerError),
     #[error("the ledger failed after the provider answered")]
     LedgerAfter(#[source] LedgerError),
+    #[error("the ledger cannot be read")]
+    LedgerRead(#[source] LedgerError),
     #[error("the caller went away")]
     Cancelled,
     #[error("internal error")]
@@ -79,7 +81,7 @@ impl ApiError {
             Self::Method => "method_not_allowed",
             Self::Busy => "server_busy",
             Self::Provider(error) => error.code(),
-            Self::LedgerBefore(_) => "ledger_unavailable",
+            Self::LedgerBefore(_) | Self::LedgerRead(_) => "ledger_unavailable",
             Self::LedgerAfter(_) => "answer_not_recorded",
             Self::Cancelled => "cancelled",
             Self::Internal => "internal_error",
@@ -98,7 +100,9 @@ impl ApiError {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Provider(error) => provider_status(error),
-            Self::Busy | Self::LedgerBefore(_) | Self::LedgerAfter(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::LedgerBefore(_) | Self::LedgerAfter(_) | Self::LedgerRead(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Cancelled | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -106,7 +110,11 @@ impl ApiError {
     /// Whether the same request may succeed later, without anything being changed.
     fn retryable(&self) -> bool {
         match self {
-            Self::Busy | Self::KeyInUse | Self::BodyTimedOut | Self::LedgerBefore(_) => true,
+            Self::Busy
+            | Self::KeyInUse
+            | Self::BodyTimedOut
+            | Self::LedgerBefore(_)
+            | Self::LedgerRead(_) => true,
             Self::Provider(error) => matches!(
                 error,
                 ProviderError::RateLimited { .. }
@@ -121,7 +129,8 @@ impl ApiError {
         }
     }
 
-    fn retry_after(&self) -> Option<Duration> {
+    /// How long the caller should wait, where that is known.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy | Self::KeyInUse => Some(BUSY_WAIT),
             Self::Provider(
@@ -172,12 +181,16 @@ impl ApiError {
             Self::LedgerAfter(_) => {
                 "the provider answered, but the answer could not be recorded, so it was withheld: look at server-b's log and at the disk before you ask again".to_owned()
             }
+            Self::LedgerRead(_) => {
+                "the ledger cannot be read: look at server-b's log and at the disk".to_owned()
+            }
             Self::Cancelled => "the caller went away before the answer was complete".to_owned(),
             Self::Internal => "something unexpected happened: look for the request id in server-b's log".to_owned(),
         }
     }
 
-    fn fields(self) -> Vec<FieldError> {
+    /// Every field that broke a rule.
+    pub(crate) fn fields(self) -> Vec<FieldError> {
         match self {
             Self::Body(InvalidBody::Fields(errors)) => errors,
             _ => Vec::new(),
@@ -185,9 +198,9 @@ impl ApiError {
     }
 
     /// Logs a failure of ours or of the provider; a caller's mistake is in the line of its request.
-    fn log(&self) {
+    pub(crate) fn log(&self) {
         match self {
-            Self::LedgerBefore(_) | Self::LedgerAfter(_) | Self::Internal => {
+            Self::LedgerBefore(_) | Self::LedgerAfter(_) | Self::LedgerRead(_) | Self::Internal => {
                 tracing::error!(
                     error = self as &dyn std::error::Error,
                     error.code = self.code(),

@@ -207,11 +207,7 @@ impl Answer {
             completion_tokens: self.usage.completion_tokens,
             total_tokens: self.usage.total_tokens(),
             estimated_cost: self.cost.amount.to_f64(),
-            cost_provenance: match self.cost.provenance {
-                Provenance::Exact => CostProvenance::Exact,
-                Provenance::Estimated => CostProvenance::Estimated,
-                Provenance::Unpriced => CostProvenance::Unpriced,
-            },
+            cost_provenance: cost_provenance(self.cost.provenance),
             cached_prompt_tokens: self.usage.cached_prompt_tokens,
             cache_write_tokens: self.usage.cache_write_tokens,
             reasoning_tokens: self.usage.reasoning_tokens,
@@ -236,6 +232,15 @@ fn sent_tokens(prompt: &Prompt) -> u64 {
 fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+/// How a cost was found, as it is said on the wire.
+pub(crate) fn cost_provenance(provenance: Provenance) -> CostProvenance {
+    match provenance {
+        Provenance::Exact => CostProvenance::Exact,
+        Provenance::Estimated => CostProvenance::Estimated,
+        Provenance::Unpriced => CostProvenance::Unpriced,
+    }
 }
 
 /// RFC 3339 in UTC with milliseconds.

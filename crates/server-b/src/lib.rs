@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod about;
 mod app;
 mod asked;
 mod body;
@@ -7,8 +8,10 @@ mod config;
 mod defaults;
 mod error;
 mod exchange;
+mod face;
 mod health;
 mod in_flight;
+mod mcp;
 mod metrics;
 mod observe;
 mod responder;

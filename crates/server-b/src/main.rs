@@ -1,4 +1,4 @@
-//! server-b, the AI responder: answers messages over HTTP through a model provider.
+//! server-b, the AI responder: answers messages over HTTP, and over MCP, through a model provider.
 
 use anyhow::Context as _;
 use server_b::{Config, Server};
@@ -11,9 +11,14 @@ fn main() -> anyhow::Result<()> {
     let config: Config = settings::parse();
     let _log = telemetry::init(&config.log).context("the log could not start")?;
     let runtime = tokio::runtime::Runtime::new().context("the async runtime could not start")?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let server = Server::bind(config).await.context("server-b could not start")?;
         tracing::info!(address = %server.local_addr(), "listening"); // port 0 works, and tests use it
+        if let Some(address) = server.mcp_addr() {
+            tracing::info!(%address, "listening for MCP");
+        }
         server.serve(telemetry::shutdown_signal()).await.context("server-b stopped")
-    })
+    });
+    runtime.shutdown_background(); // a read from a terminal blocks until somebody presses Enter
+    result
 }

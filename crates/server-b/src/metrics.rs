@@ -24,6 +24,8 @@ pub(crate) struct Metrics {
     provider: ProviderKind,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram>,
+    tool_calls: Family<ToolCallLabels, Counter>,
+    tool_durations: Family<ToolLabels, Histogram>,
     calls: Family<CallLabels, Counter>,
     tokens: Family<TokenLabels, Counter>,
     cost: Counter<f64, AtomicU64>,
@@ -45,6 +47,17 @@ struct RouteLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ToolCallLabels {
+    tool: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ToolLabels {
+    tool: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
     provider: &'static str,
     outcome: Cow<'static, str>,
@@ -60,10 +73,14 @@ impl Metrics {
     pub(crate) fn new(provider: ProviderKind) -> Self {
         let mut registry = Registry::with_prefix("server_b");
         let durations = Family::<RouteLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
+        let tool_durations =
+            Family::<ToolLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
         let metrics = Self {
             provider,
             requests: Family::default(),
             durations,
+            tool_calls: Family::default(),
+            tool_durations,
             calls: Family::default(),
             tokens: Family::default(),
             cost: Counter::default(),
@@ -78,6 +95,13 @@ impl Metrics {
             Unit::Seconds,
             metrics.durations.clone(),
         );
+        registry.register("mcp_tool_calls", "Tool calls by outcome", metrics.tool_calls.clone());
+        registry.register_with_unit(
+            "mcp_tool_call_duration",
+            "Time to the result of a tool call",
+            Unit::Seconds,
+            metrics.tool_durations.clone(),
+        );
         registry.register("provider_calls", "Calls to the provider by outcome", metrics.calls.clone());
         registry.register("tokens", "Tokens used, prompt and completion", metrics.tokens.clone());
         registry.register("cost_usd", "US dollars spent, as far as prices are known", metrics.cost.clone());
@@ -89,6 +113,12 @@ impl Metrics {
     pub(crate) fn request(&self, method: &'static str, route: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
         self.durations.get_or_create(&RouteLabels { route }).observe(took.as_secs_f64());
+    }
+
+    /// Counts a tool call; its outcome is `answered` or the code of its error.
+    pub(crate) fn tool_call(&self, tool: &'static str, outcome: &'static str, took: Duration) {
+        self.tool_calls.get_or_create(&ToolCallLabels { tool, outcome }).inc();
+        self.tool_durations.get_or_create(&ToolLabels { tool }).observe(took.as_secs_f64());
     }
 
     /// Counts a call that is over.

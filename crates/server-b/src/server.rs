@@ -8,10 +8,11 @@ use http_server::{Connections, Limits};
 use ledger::{Ledger, Options, Owner};
 use providers::{Deadline, Mock, OpenAi, OpenAiSettings, Provider, ProviderKind};
 use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, app::App, defaults::Defaults, exchange::Books, health::ProviderHealth, metrics::Metrics,
-    responder::Responder, router::router, streams::Streams,
+    Config, app::App, defaults::Defaults, exchange::Books, face::Face, health::ProviderHealth,
+    mcp::ResponderServer, metrics::Metrics, responder::Responder, router::router, streams::Streams,
 };
 
 /// A server that listens and does not answer yet.
@@ -20,10 +21,12 @@ pub struct Server {
     address: SocketAddr,
     app: Arc<App>,
     limits: Limits,
+    /// The MCP tools, where they are wanted.
+    face: Option<Face>,
 }
 
 impl Server {
-    /// Checks the settings, opens the ledger and binds the address. No provider is contacted.
+    /// Checks the settings, opens the ledger and binds the addresses. No provider is contacted.
     ///
     /// # Errors
     /// When a setting makes no sense, or the ledger, the price file or the address cannot be had.
@@ -36,6 +39,7 @@ impl Server {
         let listener = TcpListener::bind((config.host, config.port)).await.with_context(|| {
             format!("{}:{} cannot be bound: set HTTP_HOST or HTTP_PORT to another", config.host, config.port)
         })?;
+        let face = Face::bind(&config).await?;
         warn_about(&config);
 
         let kind = config.provider();
@@ -53,7 +57,7 @@ impl Server {
             streams: Streams::new(config.stream_stall()),
             slots: Arc::new(Semaphore::new(config.max_concurrent_requests as usize)),
         });
-        Ok(Self { address: listener.local_addr()?, listener, app, limits: config.connection_limits() })
+        Ok(Self { address: listener.local_addr()?, listener, app, limits: config.connection_limits(), face })
     }
 
     /// The address that is really bound.
@@ -62,20 +66,45 @@ impl Server {
         self.address
     }
 
-    /// Answers requests until `shutdown`; then accepts nothing new, gives what is in flight the grace period, and returns
-    /// when everything is recorded.
+    /// The address for MCP that is really bound, where the tools are offered over the network.
+    #[must_use]
+    pub fn mcp_addr(&self) -> Option<SocketAddr> {
+        self.face.as_ref().and_then(Face::local_addr)
+    }
+
+    /// Answers requests until `shutdown`, or until the MCP client on standard input has gone; then accepts nothing new,
+    /// gives what is in flight the grace period, and returns when everything is recorded.
     ///
     /// # Errors
-    /// When the ledger cannot be brought to disk.
+    /// When the session on standard input and output ends badly, or the ledger cannot be brought to disk.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let stopping = CancellationToken::new();
         let connections = Connections::new(router(self.app.clone()), self.limits);
-        connections.serve(self.listener, shutdown).await;
+        let rest = connections.serve(self.listener, stopping.clone().cancelled_owned());
+        let mcp = serve_mcp(self.face, self.app.clone(), stopping.clone());
+        let serving = async { tokio::join!(rest, mcp).1 };
+        let stop = async {
+            shutdown.await;
+            stopping.cancel();
+            std::future::pending().await
+        };
+        let served = tokio::select! {
+            served = serving => served,
+            never = stop => never,
+        };
         self.app.responder.drain().await;
         self.app.streams.drain().await;
         self.app.ledger.flush().await?;
         tracing::info!("stopped");
-        Ok(())
+        served
     }
+}
+
+/// Offers the tools, where they are wanted. However that ends, the whole server ends with it.
+async fn serve_mcp(face: Option<Face>, app: Arc<App>, stopping: CancellationToken) -> anyhow::Result<()> {
+    let Some(face) = face else { return Ok(()) };
+    let _ends_all = stopping.clone().drop_guard();
+    face.serve(ResponderServer::new(app), stopping.cancelled()).await
 }
 
 fn provider(config: &Config, prices: &cost_calculator::PriceList) -> anyhow::Result<Arc<dyn Provider>> {

@@ -24,6 +24,11 @@ impl Streams {
         Self { tasks: TaskTracker::new(), stall }
     }
 
+    /// How long a reader may take for the next piece.
+    pub(crate) fn stall(&self) -> Duration {
+        self.stall
+    }
+
     /// Starts to carry `items`, whose place is `slot`. Dropping what this returns drops `items`, which cancels the call to
     /// the provider; so does a stall.
     pub(crate) fn carry<S>(&self, items: S, slot: Slot) -> impl Stream<Item = StreamedItem> + Send + use<S>

@@ -8,12 +8,9 @@ use axum::{
     http::{HeaderMap, header},
     response::IntoResponse,
 };
-use jiff::Timestamp;
-use models::{AiStatus, ConfigResponse, HealthResponse, HealthStatus, ModelsResponse, Problem};
+use models::{ConfigResponse, HealthResponse, ModelsResponse, Problem};
 
-use crate::{app::App, error::ApiError, exchange::rfc3339};
-
-const SERVER: &str = "Server B (AI Responder)";
+use crate::{app::App, error::ApiError};
 
 /// Whether the server and its provider can do their work.
 ///
@@ -21,19 +18,12 @@ const SERVER: &str = "Server B (AI Responder)";
 /// Where a key is needed, callers without one see only `status`, `server` and `timestamp`.
 #[utoipa::path(get, path = "/health", tag = "about", responses((status = 200, body = HealthResponse)))]
 pub(super) async fn health(State(app): State<Arc<App>>, headers: HeaderMap) -> Json<HealthResponse> {
-    let ai = app.provider_health.get().await;
-    let ledger = if app.ledger.is_healthy() { AiStatus::Healthy } else { AiStatus::Unhealthy };
-    let healthy = ai.configured && ai.status != AiStatus::Unhealthy && ledger == AiStatus::Healthy;
-    let known = app.keys.accept(&headers);
-    Json(HealthResponse {
-        status: if healthy { HealthStatus::Healthy } else { HealthStatus::Degraded },
-        server: SERVER.to_owned(),
-        timestamp: rfc3339(Timestamp::now()),
-        provider: known.then(|| app.defaults.config().provider),
-        messages_processed: known.then(|| app.responder.answered()),
-        ai: known.then_some(ai),
-        ledger: known.then_some(ledger),
-    })
+    let health = app.health().await;
+    Json(if app.keys.accept(&headers) { health } else { without_details(health) })
+}
+
+fn without_details(health: HealthResponse) -> HealthResponse {
+    HealthResponse { provider: None, messages_processed: None, ai: None, ledger: None, ..health }
 }
 
 /// The models that a request may name.
@@ -46,18 +36,7 @@ pub(super) async fn health(State(app): State<Arc<App>>, headers: HeaderMap) -> J
     )
 )]
 pub(super) async fn models(State(app): State<Arc<App>>) -> Result<Json<ModelsResponse>, ApiError> {
-    let _slot = app.slot()?; // it is a call to the provider like any other
-    let models = app.provider.models().await?;
-    let config = app.defaults.config();
-    let note = match config.provider.as_str() {
-        "bedrock" => {
-            Some("models with a listed price; any other model id of your region works too".to_owned())
-        }
-        "openai" => Some("the provider's own list, chat models only".to_owned()),
-        _ => None,
-    };
-    let default = app.defaults.model().to_owned();
-    Ok(Json(ModelsResponse { provider: config.provider, models, default, note }))
+    app.models().await.map(Json)
 }
 
 /// The values that a request without them gets. No secret is ever among them.
