@@ -9,7 +9,7 @@ use ledger::{Location, Owner};
 use mcp_transport::{NetworkSettings, TransportKind};
 use providers::ProviderKind;
 use secrecy::{ExposeSecret as _, SecretString};
-use settings::{header_secret, http_url};
+use settings::{header_secret, http_url, ip_address, seconds};
 use telemetry::LogSettings;
 use url::Url;
 
@@ -173,16 +173,6 @@ impl Config {
 fn temperature(text: &str) -> Result<f64, String> {
     let parsed = text.parse().ok().filter(|value| (0.0..=2.0).contains(value));
     parsed.ok_or_else(|| "allowed is 0.0 to 2.0".to_owned())
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    let parsed = text.parse().ok().filter(|value| (0.001..=86_400.0).contains(value));
-    parsed.ok_or_else(|| "allowed is 0.001 to 86400 seconds".to_owned())
-}
-
-fn ip_address(text: &str) -> Result<IpAddr, String> {
-    let name = if text == "localhost" { "127.0.0.1" } else { text };
-    name.parse().map_err(|_| "allowed is an IP address, for instance 127.0.0.1 or 0.0.0.0".to_owned())
 }
 
 pub(crate) fn model_name(text: &str) -> Result<String, String> {
