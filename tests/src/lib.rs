@@ -2,6 +2,7 @@
 
 pub mod bridge;
 pub mod caller;
+pub mod fixture;
 pub mod ledger_file;
 pub mod lossy_proxy;
 pub mod messenger;

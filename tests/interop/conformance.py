@@ -1,0 +1,232 @@
+"""Runs the official conformance suite against MCP servers and prints one line for each of its scenarios.
+
+usage: conformance.py NODE SUITE PROGRAMS                          the everything server, started from that folder
+       conformance.py NODE SUITE PROGRAMS all|generic NAME=URL...  servers that run already
+
+A warning of the suite counts as a failure, and so does a scenario that the suite lists and that did not run.
+"""
+
+import collections
+import contextlib
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+import conformance_scenarios as scenarios
+
+START_SECONDS, STOP_SECONDS, SUITE_SECONDS, SCENARIO_SECONDS = 20, 20, 240, 60
+
+
+class Report:
+    """Prints one line a scenario; the caller of this program counts them."""
+
+    def __init__(self, server):
+        self.server, self.failed = server, False
+
+    def passed(self, version, scenario, remark):
+        print(f"ok      conformance {self.server} {version}: {scenario} ({remark})", flush=True)
+
+    def failure(self, version, scenario, reason):
+        self.failed = True
+        reason = " ".join(str(reason).split())[:1500]
+        print(f"FAILED  conformance {self.server} {version}: {scenario}: {reason}", flush=True)
+
+
+class Suite:
+    """The suite's command line."""
+
+    def __init__(self, node, script):
+        self.command = [node, script]
+
+    def _run(self, arguments, seconds):
+        return subprocess.run(
+            [*self.command, *arguments], timeout=seconds, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+
+    def scenarios(self, *arguments):
+        """The server scenarios that it lists, each with the versions of the protocol that it is for."""
+        listed = self._run(["list", "--server", *arguments], SCENARIO_SECONDS)
+        text = re.sub(r"(?s)\nClient scenarios.*?(\n\n|\Z)", "\n", listed.stdout)
+        found = re.findall(r"^ +- (\S+)(?: \[([^\]]*)\])?$", text, re.MULTILINE)
+        names = {name: versions.split(",") for name, versions in found if versions != "client"}
+        if listed.returncode or not names:
+            raise RuntimeError(f"the suite lists no scenarios: {listed.stderr.strip()}")
+        return names
+
+    def results(self, url, *arguments, seconds=SUITE_SECONDS):
+        """Runs scenarios; gives the checks of each that ran, and why the run itself did not end well."""
+        with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+            try:
+                ended = self._run(["server", "--url", url, "--output-dir", folder, *arguments], seconds)
+                broken = f"the suite ended with exit code {ended.returncode}: {ended.stderr.strip()}"
+            except subprocess.TimeoutExpired:
+                ended, broken = None, f"the suite did not end in {seconds} seconds"
+            ran = {}
+            for file in sorted(pathlib.Path(folder).glob("*/checks.json")):
+                name = re.fullmatch(r"server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z", file.parent.name)
+                ran[name[1] if name else file.parent.name] = json.loads(file.read_text())
+        failures = any(check["status"] == "FAILURE" for checks in ran.values() for check in checks)
+        if ended and (ended.returncode == 0 or (ended.returncode == 1 and failures)):
+            broken = None
+        return ran, broken
+
+
+def judge(report, version, scenario, checks, excused=lambda check: None):
+    """One line for a scenario that ran. `excused` says why a check without success tells nothing of the server."""
+    problems, excuses, passed = [], collections.Counter(), 0
+    for check in checks:
+        if check["status"] == "SUCCESS":
+            passed += 1
+        elif check["status"] != "INFO":
+            if excuse := excused(check):
+                excuses[excuse] += 1
+            else:
+                reason = check.get("errorMessage") or check.get("details")
+                problems.append(f"{check['status']} {check['id']}: {reason}")
+    if not passed and not problems and scenario not in scenarios.EMPTY:
+        problems.append("it checked nothing")
+    if problems:
+        report.failure(version, scenario, "; ".join(problems))
+    else:
+        remarks = [f"{passed} passed", *(f"{count} {excuse}" for excuse, count in sorted(excuses.items()))]
+        report.passed(version, scenario, ", ".join(remarks))
+
+
+def excuse_of_the_suite(scenario):
+    return lambda check: "skipped by the suite itself" if scenario in scenarios.EMPTY else None
+
+
+def play(report, suite, url, version, expected, arguments):
+    """Runs one set of scenarios and compares what ran with what had to."""
+    ran, broken = suite.results(url, *arguments)
+    for scenario in expected:
+        if scenario in ran:
+            judge(report, version, scenario, ran[scenario], excuse_of_the_suite(scenario))
+        else:
+            report.failure(version, scenario, f"it did not run ({broken or 'the suite says nothing about it'})")
+    for scenario in ran.keys() - set(expected):
+        report.failure(version, scenario, "it ran, but the suite does not list it")
+    if broken:
+        report.failure(version, "all scenarios", broken)
+
+
+def check_everything(report, suite, url):
+    """Every scenario of the suite, each at every version of the protocol that it is for."""
+    left = set(suite.scenarios())
+    for version in scenarios.REQUIREMENTS:
+        expected = suite.scenarios("--requirements", version)
+        left -= set(expected)
+        play(report, suite, url, version, expected, ["--requirements", version])
+    for version in scenarios.OLDER:
+        expected = suite.scenarios("--spec-version", version)
+        left -= set(expected)
+        play(report, suite, url, version, expected, ["--suite", "all", "--spec-version", version])
+    for scenario in sorted(left):
+        play(report, suite, url, "extension", [scenario], ["--scenario", scenario])
+
+
+def check_generic(report, suite, url):
+    """The scenarios that need no fixtures, as far as the server offers what they are about."""
+    offered = capabilities(url)
+    for scenario, versions in suite.scenarios().items():
+        if scenario not in scenarios.GENERIC:
+            if scenario not in scenarios.WITH_FIXTURES:
+                report.failure("suite", scenario, "it is new: say in conformance_scenarios.py what it needs")
+            continue
+        if (needed := scenarios.GENERIC[scenario]) and needed not in offered:
+            continue
+        for version in [version for version in versions if version in (*scenarios.REQUIREMENTS, "extension")]:
+            at = [] if version == "extension" else ["--spec-version", version]
+            ran, broken = suite.results(url, "--scenario", scenario, *at, seconds=SCENARIO_SECONDS)
+            if scenario in ran and not broken:
+                judge(report, version, scenario, ran[scenario], lambda check: scenarios.excuse(check, offered))
+            else:
+                report.failure(version, scenario, f"it did not run ({broken})")
+
+
+def capabilities(url):
+    """What the server says that it offers: capabilities, parts of them (`tools.listChanged`), and extensions."""
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    body = {"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": meta}}
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "server/discover",
+    }
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=SCENARIO_SECONDS) as response:
+        text = response.read().decode()
+    data = [line.removeprefix("data:") for line in text.splitlines() if line.startswith("data:") and "{" in line]
+    found = json.loads(data[-1] if data else text)["result"]["capabilities"]
+    offered = set(found) | set(found.get("extensions") or {})
+    for name, parts in found.items():
+        offered |= {f"{name}.{part}" for part, is_on in (parts or {}).items() if is_on is True}
+    return offered
+
+
+@contextlib.contextmanager
+def everything_server(report, programs):
+    """A new everything server on a free port; gives its URL."""
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+        log_path = pathlib.Path(folder, "log")
+        with open(log_path, "wb") as log:
+            process = subprocess.Popen(
+                [pathlib.Path(programs, "conformance-server").resolve(), "http", "--port", "0"], env={"HOME": folder},
+                cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        try:
+            yield f"http://{bound_address(process, log_path)}/mcp"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                code = process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                code = process.wait()
+            if code:
+                report.failure("server", "end", f"it ended with exit code {code}")
+
+
+def bound_address(process, log_path):
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := re.search(r"listening.*?(127\.0\.0\.1:\d+)", log_path.read_text(errors="replace")):
+            return found[1]
+        time.sleep(0.02)
+    raise RuntimeError(f"conformance-server does not listen: {log_path.read_text(errors='replace')}")
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the server is stopped on the way out
+    node, script, programs, *rest = sys.argv[1:]
+    suite = Suite(node, script)
+    if not rest:
+        report = Report("everything")
+        with everything_server(report, programs) as url:
+            check_everything(report, suite, url)
+        sys.exit(report.failed)
+    check = {"all": check_everything, "generic": check_generic}[rest[0]]
+    failed = False
+    for server in rest[1:]:
+        name, url = server.split("=", 1)
+        report = Report(name)
+        try:
+            check(report, suite, url)
+        except Exception as error:
+            report.failure("suite", "run", f"{type(error).__name__}: {error}")
+        failed |= report.failed
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
