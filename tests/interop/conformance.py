@@ -1,7 +1,8 @@
 """Runs the official conformance suite against MCP servers and prints one line for each of its scenarios.
 
-usage: conformance.py NODE SUITE PROGRAMS                          the everything server, started from that folder
-       conformance.py NODE SUITE PROGRAMS all|generic NAME=URL...  servers that run already
+usage: conformance.py NODE SUITE PROGRAMS                          the everything server over each transport, and the
+                                                                   products, all started from that folder
+       conformance.py NODE SUITE PROGRAMS all|messages|generic NAME=URL...  servers that run already
 
 A warning of the suite counts as a failure, and so does a scenario that the suite lists and that did not run.
 """
@@ -116,6 +117,25 @@ def play(report, suite, url, version, expected, arguments):
         report.failure(version, "all scenarios", broken)
 
 
+def check_messages(report, suite, url):
+    """Every scenario that is about messages: what there is to test of a server behind the bridge."""
+    for version in scenarios.REQUIREMENTS:
+        expected = suite.scenarios("--requirements", version).keys() - scenarios.ABOUT_HTTP
+        ran, broken = suite.results(url, "--requirements", version)
+        for scenario in sorted(expected):
+            if scenario in ran:
+                judge(report, version, scenario, ran[scenario], excuse_of_the_bridge(scenario))
+            else:
+                report.failure(version, scenario, f"it did not run ({broken or 'the suite says nothing about it'})")
+        if broken:
+            report.failure(version, "all scenarios", broken)
+
+
+def excuse_of_the_bridge(scenario):
+    excuse = excuse_of_the_suite(scenario)
+    return lambda check: "about HTTP" if check["id"] in scenarios.HTTP_CHECKS else excuse(check)
+
+
 def check_everything(report, suite, url):
     """Every scenario of the suite, each at every version of the protocol that it is for."""
     left = set(suite.scenarios())
@@ -174,36 +194,85 @@ def capabilities(url):
     return offered
 
 
-@contextlib.contextmanager
-def everything_server(report, programs):
-    """A new everything server on a free port; gives its URL."""
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-        log_path = pathlib.Path(folder, "log")
-        with open(log_path, "wb") as log:
-            process = subprocess.Popen(
-                [pathlib.Path(programs, "conformance-server").resolve(), "http", "--port", "0"], env={"HOME": folder},
-                cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
-        try:
-            yield f"http://{bound_address(process, log_path)}/mcp"
-        finally:
-            process.send_signal(signal.SIGTERM)
+class Programs:
+    """Our programs in one folder, each started when it is needed and ended by SIGTERM."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder).resolve()
+
+    def path(self, name):
+        return self.folder / name
+
+    @contextlib.contextmanager
+    def running(self, report, name, *arguments, said="listening", **settings):
+        """Starts a program; gives the address that it says it listens on."""
+        with tempfile.TemporaryDirectory(prefix="conformance-") as home:
+            log_path = pathlib.Path(home, "log")
+            with open(log_path, "wb") as log:
+                process = subprocess.Popen(
+                    [self.path(name), *arguments], env={"HOME": home, **settings},
+                    cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                )  # fmt: skip
             try:
-                code = process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                code = process.wait()
-            if code:
-                report.failure("server", "end", f"it ended with exit code {code}")
+                yield bound_address(name, process, log_path, said)
+            finally:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    code = process.wait(STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    code = process.wait()
+                if code:
+                    report.failure("server", "end", f"{name} ended with exit code {code}")
 
 
-def bound_address(process, log_path):
+def bound_address(name, process, log_path, said):
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if found := re.search(r"listening.*?(127\.0\.0\.1:\d+)", log_path.read_text(errors="replace")):
+        if found := re.search(rf" {said}\W.*?(127\.0\.0\.1:\d+)", log_path.read_text(errors="replace")):
             return found[1]
         time.sleep(0.02)
-    raise RuntimeError(f"conformance-server does not listen: {log_path.read_text(errors='replace')}")
+    raise RuntimeError(f"{name} does not say that it is {said}: {log_path.read_text(errors='replace')}")
+
+
+def check_transports(suite, programs):
+    """The everything server over each transport: Streamable HTTP itself, the others through a bridge."""
+    failed = False
+    report = Report("everything")
+    with programs.running(report, "conformance-server", "http") as address:
+        check_everything(report, suite, f"http://{address}/mcp")
+        failed |= report.failed
+        for name, target in {
+            "SSE": f"http://{address}/sse",
+            "WebSocket": f"ws://{address}/ws",
+            "stdio": f"stdio:{programs.path('conformance-server')} stdio",
+        }.items():
+            report = Report(f"everything over {name}")
+            with programs.running(report, "conformance-bridge", target) as bridge:
+                check_messages(report, suite, f"http://{bridge}/mcp")
+            failed |= report.failed
+    return failed
+
+
+def check_products(suite, programs):
+    """What needs no fixtures, with the products as their users start them."""
+    reports = {name: Report(name) for name in ("server-a", "server-b", "tool-server")}
+    memory = {"DATABASE_URL": "sqlite::memory:"}
+    with contextlib.ExitStack() as running:
+
+        def start(name, *arguments, **settings):
+            return running.enter_context(programs.running(reports[name], name, *arguments, **settings))
+
+        rest = {"AI_PROVIDER": "mock", "MOCK_DELAY_MS": "0", "HTTP_PORT": "0", **memory}
+        responder = start("server-b", **rest)
+        addresses = {
+            "server-a": start("server-a", "http", MCP_PORT_A="0", SERVER_B_URL=f"http://{responder}", **memory),
+            "server-b": start("server-b", "http", said="listening for MCP", MCP_PORT_B="0", **rest),
+            "tool-server": start("tool-server", "http", "--port", "0"),
+        }
+        for name, address in addresses.items():
+            check_generic(reports[name], suite, f"http://{address}/mcp")
+    return any(report.failed for report in reports.values())
 
 
 def main():
@@ -211,11 +280,10 @@ def main():
     node, script, programs, *rest = sys.argv[1:]
     suite = Suite(node, script)
     if not rest:
-        report = Report("everything")
-        with everything_server(report, programs) as url:
-            check_everything(report, suite, url)
-        sys.exit(report.failed)
-    check = {"all": check_everything, "generic": check_generic}[rest[0]]
+        programs = Programs(programs)
+        failed = check_transports(suite, programs)
+        sys.exit(check_products(suite, programs) or failed)
+    check = {"all": check_everything, "messages": check_messages, "generic": check_generic}[rest[0]]
     failed = False
     for server in rest[1:]:
         name, url = server.split("=", 1)

@@ -80,6 +80,17 @@ WITH_FIXTURES = {
     "input-required-result-validate-input",
 }
 
+# Scenarios about HTTP itself, which say nothing about a server behind another transport.
+ABOUT_HTTP = {
+    "dns-rebinding-protection",
+    "server-sse-polling",
+    "http-header-validation",
+    "http-custom-header-server-validation",
+    "tasks-request-headers",
+}
+# Checks about HTTP in a scenario that is about more.
+HTTP_CHECKS = {"sep-2575-http-server-header-mismatch-400"}
+
 # Checks in generic scenarios that call a tool which only the everything server has.
 FIXTURE_CHECKS = {
     "sep-2575-server-rejects-undeclared-capability",

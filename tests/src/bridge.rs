@@ -1,7 +1,7 @@
 //! A bridge from Streamable HTTP to a server behind another transport, so that clients that know only the first can test it.
 //!
-//! It passes messages on as they are. A request of 2026-07-28 gets a connection of its own, which ends with its response; one
-//! of an older revision goes to the connection of its session.
+//! It passes messages on as they are, but for their ids. Requests of 2026-07-28 share one connection; those of an older
+//! revision go to the connection of their session.
 
 mod session;
 mod upstream;
@@ -21,7 +21,7 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 
 use session::Session;
 pub use upstream::{Target, Upstream};
@@ -32,11 +32,13 @@ const SESSION_ID: &str = "mcp-session-id";
 struct Bridge {
     target: Target,
     sessions: Mutex<HashMap<String, Arc<Session>>>,
+    /// The connection of requests without a session, opened by the first of them.
+    shared: OnceCell<Arc<Session>>,
 }
 
 /// The bridge to `target`, at `/mcp`.
 pub fn router(target: Target) -> Router {
-    let bridge = Arc::new(Bridge { target, sessions: Mutex::default() });
+    let bridge = Arc::new(Bridge { target, sessions: Mutex::default(), shared: OnceCell::new() });
     Router::new().route("/mcp", post(take).get(listen).delete(end)).with_state(bridge)
 }
 
@@ -52,25 +54,13 @@ impl Bridge {
     }
 
     async fn stateless(&self, message: Value) -> anyhow::Result<Response> {
-        let id = message["id"].clone();
-        let mut upstream = self.target.open().await?;
-        upstream.to_server.send(message).await?;
-        let Some(first) = upstream.from_server.recv().await else {
-            return Ok(StatusCode::BAD_GATEWAY.into_response());
-        };
-        if answers(&first, &id) {
+        let open = async || anyhow::Ok(Session::start(self.target.open().await?));
+        let mut answers = self.shared.get_or_try_init(open).await?.ask(message).await?;
+        let Some(first) = answers.next().await else { return Ok(StatusCode::BAD_GATEWAY.into_response()) };
+        if first.get("method").is_none() {
             return Ok((status_of(&first), Json(first)).into_response());
         }
-        let rest = stream::unfold(Some(upstream), move |upstream| {
-            let id = id.clone();
-            async move {
-                let mut upstream = upstream?;
-                let message = upstream.from_server.recv().await?;
-                let last = answers(&message, &id);
-                Some((message, (!last).then_some(upstream)))
-            }
-        });
-        Ok(events(stream::iter([first]).chain(rest)))
+        Ok(events(stream::iter([first]).chain(answers)))
     }
 
     async fn initialize(&self, message: Value) -> anyhow::Result<Response> {
@@ -97,7 +87,7 @@ async fn take(State(bridge): State<Arc<Bridge>>, headers: HeaderMap, Json(messag
         () if message["method"] == "initialize" => bridge.initialize(message).await,
         () => match bridge.session(&headers) {
             Err(status) => Ok(status.into_response()),
-            Ok(session) if is_request => session.ask(message).await.map(|answers| events(receive(answers))),
+            Ok(session) if is_request => session.ask(message).await.map(events),
             Ok(session) => session.tell(message).await.map(|()| StatusCode::ACCEPTED.into_response()),
         },
     };
@@ -121,10 +111,6 @@ async fn end(State(bridge): State<Arc<Bridge>>, headers: HeaderMap) -> StatusCod
         Some(_) => StatusCode::NO_CONTENT,
         None => StatusCode::NOT_FOUND,
     }
-}
-
-fn answers(message: &Value, id: &Value) -> bool {
-    message.get("method").is_none() && message["id"] == *id
 }
 
 /// The status that 2026-07-28 gives an answer over HTTP.
