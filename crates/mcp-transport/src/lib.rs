@@ -5,6 +5,7 @@
 )]
 
 mod client_log;
+mod connect;
 mod era;
 mod pages;
 mod serve;
@@ -12,6 +13,10 @@ mod settings;
 mod subscribers;
 
 pub use client_log::ClientLog;
+pub use connect::{
+    Address, AddressError, Client, ConnectError, ConnectOptions, Era, NetworkTransport, Reconnecting,
+    ServerCommand, connect,
+};
 pub use era::is_modern;
 pub use pages::{page, unknown_cursor};
 pub use serve::{BindError, NetworkServer, SessionError, serve_stdio, serve_streams};

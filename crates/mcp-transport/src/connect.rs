@@ -1,0 +1,176 @@
+//! Connecting to MCP servers: an address becomes a client, over every transport and in both eras.
+
+mod address;
+mod child;
+mod command;
+mod error;
+mod events;
+mod http_client;
+mod link;
+mod message;
+mod options;
+mod reconnecting;
+mod sse;
+mod stderr;
+mod streamable;
+mod watched;
+mod websocket;
+
+use rmcp::{
+    ClientHandler, Peer, RoleClient,
+    model::ProtocolVersion,
+    service::{ClientCacheConfig, ClientServiceExt as _, RunningService},
+    transport::Transport,
+};
+use tokio::time::timeout;
+
+pub use address::{Address, AddressError, NetworkTransport};
+pub use command::ServerCommand;
+pub use error::ConnectError;
+pub use options::{ConnectOptions, Era};
+pub use reconnecting::Reconnecting;
+
+use address::Target;
+use child::{Child, Process};
+use sse::Sse;
+use watched::{End, Watched};
+use websocket::WebSocket;
+
+/// A connection to one server. Dropping it closes it in the background; [`Client::close`] waits for that.
+///
+/// A call that is dropped, or whose [`rmcp::service::RequestHandle`] is cancelled, is cancelled at the server too.
+pub struct Client<H: ClientHandler> {
+    service: RunningService<RoleClient, H>,
+    end: End,
+    process: Option<Process>,
+}
+
+/// Connects to the server at `address`; `handler` answers what the server asks and hears what it tells.
+///
+/// # Errors
+/// Why the server cannot be called. It took no longer than the options' timeout, and nothing that was started is left.
+pub async fn connect<H: ClientHandler>(
+    address: &Address,
+    handler: H,
+    options: &ConnectOptions,
+) -> Result<Client<H>, ConnectError> {
+    let attempt = Attempt { address, options, end: End::default() };
+    match address.target() {
+        Target::Http(url) => {
+            let transport = streamable::open(url, options, &attempt.end)?;
+            attempt.in_time(attempt.handshake(transport, handler)).await
+        }
+        Target::Sse(url) => {
+            let http = sse::requests(url, options)?;
+            let opened = Sse::open(url, http, options.message_bytes);
+            attempt.in_time(async { attempt.handshake(attempt.opened(opened.await)?, handler).await }).await
+        }
+        Target::WebSocket(url) => {
+            let opened = WebSocket::open(url, http_client::headers(url, options)?, options);
+            attempt.in_time(async { attempt.handshake(attempt.opened(opened.await)?, handler).await }).await
+        }
+        Target::Stdio(command) => {
+            let started = Child::start(command, options);
+            let (transport, process) = started
+                .map_err(|cause| ConnectError::start(command.program(), command.lacks_directory(), cause))?;
+            match attempt.in_time(attempt.handshake(transport, handler)).await {
+                Ok(client) => Ok(Client { process: Some(process), ..client }),
+                Err(error) => {
+                    // The failed handshake has dropped the transport, which kills what is left.
+                    let ended = process.ended().await;
+                    let status = ended.filter(|ended| ended.by_itself).and_then(|ended| ended.status);
+                    Err(error.of_child(status, process.stderr.lines()))
+                }
+            }
+        }
+    }
+}
+
+struct Attempt<'a> {
+    address: &'a Address,
+    options: &'a ConnectOptions,
+    end: End,
+}
+
+impl Attempt<'_> {
+    async fn in_time<T>(
+        &self,
+        attempt: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        let after = self.options.timeout;
+        timeout(after, attempt).await.unwrap_or_else(|_| {
+            Err(ConnectError::TimedOut { address: self.address.to_string(), after, stderr: Vec::new() })
+        })
+    }
+
+    fn opened<T>(&self, opened: Result<T, link::LinkError>) -> Result<T, ConnectError> {
+        opened.map_err(|error| ConnectError::link(self.address.to_string(), error))
+    }
+
+    async fn handshake<H: ClientHandler, T: Transport<RoleClient> + 'static>(
+        &self,
+        transport: T,
+        handler: H,
+    ) -> Result<Client<H>, ConnectError> {
+        let fallback = (self.options.era == Era::Auto).then_some(self.options.timeout);
+        let transport = Watched::new(transport, &self.end, fallback);
+        let service = handler
+            .serve_with_lifecycle(transport, self.options.era.lifecycle())
+            .await
+            .map_err(|error| ConnectError::handshake(self.address.to_string(), error))?;
+        // By default rmcp answers with what it remembers when the server is gone, which hides that it is.
+        service
+            .set_response_cache_config(ClientCacheConfig::default().with_serve_stale_on_error(false))
+            .await;
+        Ok(Client { service, end: self.end.clone(), process: None })
+    }
+}
+
+impl<H: ClientHandler> Client<H> {
+    /// What calls are made with. Clones of it do not keep the connection open.
+    #[must_use]
+    pub fn peer(&self) -> &Peer<RoleClient> {
+        self.service.peer()
+    }
+
+    /// The running service. Its `call_tool`, `get_prompt` and `read_resource` answer a server of the newer era that asks
+    /// back, through the handler; the peer's leave that to the caller.
+    #[must_use]
+    pub fn service(&self) -> &RunningService<RoleClient, H> {
+        &self.service
+    }
+
+    /// The version of MCP that both agreed on.
+    #[must_use]
+    pub fn protocol_version(&self) -> ProtocolVersion {
+        let server = self.peer().peer_info();
+        server.map_or(ProtocolVersion::LATEST_WITH_INITIALIZE, |server| server.protocol_version.clone())
+    }
+
+    /// Whether the connection has ended, or its server has forgotten the session and with it what was subscribed to.
+    ///
+    /// One over Streamable HTTP has no end of its own: that its server is gone shows when it is used.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.end.begun.is_cancelled() || self.peer().is_transport_closed()
+    }
+
+    /// Waits until the connection has ended, as [`Client::is_ended`] says.
+    pub async fn ended(&self) {
+        self.end.begun.cancelled().await;
+    }
+
+    /// The last lines that a child process wrote to its standard error: at most 64, and 16 KiB. They may hold anything.
+    #[must_use]
+    pub fn last_lines(&self) -> Vec<String> {
+        self.process.as_ref().map(|process| process.stderr.lines()).unwrap_or_default()
+    }
+
+    /// Closes the connection and waits until everything that belongs to it is gone, a child process too.
+    ///
+    /// Calls that are under way fail. It takes a few seconds at most: the time that a child is given to end.
+    pub async fn close(&self) {
+        self.service.cancellation_token().cancel();
+        self.end.over.cancelled().await;
+    }
+}

@@ -1,0 +1,113 @@
+//! HTTP as all network transports use it: one client, its headers, and what its answers mean.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{AUTHORIZATION, WWW_AUTHENTICATE},
+};
+use reqwest::{Client, Response, redirect};
+use secrecy::ExposeSecret as _;
+use url::{Host, Url};
+
+use super::{ConnectError, ConnectOptions, link::LinkError};
+
+/// Calls that may be under way at the same time; more wait for their turn. rmcp's own limit of 16 is little for a gateway.
+pub(super) const MAX_REQUESTS: usize = 128;
+/// A connection that nothing used for so long is not used again: the other side may be about to close it.
+const IDLE: Duration = Duration::from_secs(15);
+/// After so long without traffic, and this often then, the system asks whether the other machine is still there. Streams
+/// of events need that: nothing is ever written to them.
+const TCP_KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
+const MAX_REDIRECTS: usize = 5;
+
+/// A client for this URL and no other origin.
+pub(super) fn client(url: &Url, options: &ConnectOptions) -> Result<Client, ConnectError> {
+    let (idle, interval, retries) = TCP_KEEP_ALIVE;
+    let mut client = Client::builder()
+        // While we connect the whole handshake is bounded, which tells more; this is for the calls that come later.
+        .connect_timeout(options.timeout * 2)
+        .pool_idle_timeout(IDLE)
+        .tcp_nodelay(true)
+        .tcp_keepalive(idle)
+        .tcp_keepalive_interval(interval)
+        .tcp_keepalive_retries(retries)
+        .redirect(same_origin());
+    if is_loopback(url) {
+        client = client.no_proxy(); // a proxy elsewhere cannot reach this machine's own servers
+    }
+    if url.scheme() == "http" {
+        // Redirects never leave the origin, so no TLS is ever spoken, and reading the system's certificates takes time.
+        client = client.tls_certs_only([]);
+    }
+    client.build().map_err(|_| ConnectError::Setup("the HTTP client cannot be set up"))
+}
+
+/// What is sent with every request: the headers of the options and one credential.
+pub(super) fn headers(url: &Url, options: &ConnectOptions) -> Result<HeaderMap, ConnectError> {
+    let mut headers = options.headers.clone();
+    let credential = match &options.bearer {
+        Some(key) => Some(format!("Bearer {}", key.expose_secret())),
+        None => basic(url),
+    };
+    if let Some(credential) = credential {
+        let unfit = |_| ConnectError::Setup("the key must be visible ASCII characters");
+        let mut value = HeaderValue::try_from(credential).map_err(unfit)?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+/// The user name and password of a URL as a credential.
+fn basic(url: &Url) -> Option<String> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    // reqwest knows how to encode them.
+    let request = Client::new().get(url.clone()).build().ok()?;
+    let value = request.headers().get(AUTHORIZATION)?;
+    value.to_str().ok().map(str::to_owned)
+}
+
+/// The answer, if it is one: everything but 2xx is an error.
+pub(super) fn accepted(response: Response) -> Result<Response, LinkError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+    Err(LinkError::Status { status, challenge: challenge.map(str::to_owned) })
+}
+
+/// Whether the path is wrong, or no MCP server is behind it.
+pub(super) fn is_wrong_place(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_redirection()
+}
+
+/// Only to the same origin, as the credentials go along; and only so that a POST stays one.
+fn same_origin() -> redirect::Policy {
+    redirect::Policy::custom(|attempt| {
+        let keeps_body =
+            matches!(attempt.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+        let first = attempt.previous().first();
+        let stays = first.is_some_and(|first| first.origin() == attempt.url().origin());
+        if keeps_body && stays && attempt.previous().len() <= MAX_REDIRECTS {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
+    })
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+/// For shared use by concurrent requests.
+pub(super) type Shared = Arc<(Client, HeaderMap)>;

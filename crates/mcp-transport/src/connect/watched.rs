@@ -1,0 +1,133 @@
+//! A transport under watch: its end is noticed, and a server that does not answer the question for its era is taken for one
+//! of the older era in time.
+
+use std::{future::pending, time::Duration};
+
+use rmcp::{
+    RoleClient,
+    model::{ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, RequestId, ServerJsonRpcMessage},
+    transport::Transport,
+};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// rmcp gives up on the answer after 10 seconds by itself, and then takes a late one for a fault.
+const LONGEST_PROBE: Duration = Duration::from_secs(9);
+
+/// When a connection ended.
+#[derive(Debug, Clone, Default)]
+pub(super) struct End {
+    /// The server hung up, or we did.
+    pub(super) begun: CancellationToken,
+    /// Everything that belonged to the connection is gone, a child process too.
+    pub(super) over: CancellationToken,
+}
+
+/// A transport whose end is told to others.
+pub(super) struct Watched<T> {
+    inner: T,
+    end: End,
+    /// How long the server may take for `server/discover`, if that is how the handshake starts.
+    patience: Option<Duration>,
+    probe: Probe,
+    _over: DropGuard,
+}
+
+enum Probe {
+    /// No question is open.
+    None,
+    Open(RequestId, Instant),
+    /// Nobody waits for the answer any more.
+    Late(RequestId),
+}
+
+impl<T> Watched<T> {
+    /// With a `fallback`, half of the time for the handshake is left for the older era.
+    pub(super) fn new(inner: T, end: &End, fallback: Option<Duration>) -> Self {
+        let over = end.over.clone().drop_guard();
+        let patience = fallback.map(|timeout| (timeout / 2).min(LONGEST_PROBE));
+        Self { inner, end: end.clone(), patience, probe: Probe::None, _over: over }
+    }
+
+    /// What rmcp should see of a message.
+    fn pass(&mut self, message: ServerJsonRpcMessage) -> Option<ServerJsonRpcMessage> {
+        let id = match &message {
+            ServerJsonRpcMessage::Response(response) => Some(&response.id),
+            ServerJsonRpcMessage::Error(error) => error.id.as_ref(),
+            _ => None,
+        };
+        match &self.probe {
+            Probe::Open(asked, _) if id == Some(asked) => self.probe = Probe::None,
+            Probe::Late(asked) if id == Some(asked) => {
+                self.probe = Probe::None;
+                return None;
+            }
+            _ => {}
+        }
+        Some(message)
+    }
+
+    /// The answer that a server of the older era should have given.
+    fn give_up(&mut self) -> Option<ServerJsonRpcMessage> {
+        let Probe::Open(id, _) = std::mem::replace(&mut self.probe, Probe::None) else { return None };
+        self.probe = Probe::Late(id.clone());
+        tracing::debug!("server/discover was not answered: this may be a server of the older era");
+        let error = ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "server/discover was not answered", None);
+        Some(ServerJsonRpcMessage::error(error, Some(id)))
+    }
+
+    fn probe_ends(&self) -> impl Future<Output = ()> + Send + use<T> {
+        let deadline = match &self.probe {
+            Probe::Open(_, deadline) => Some(*deadline),
+            _ => None,
+        };
+        async move {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => pending().await,
+            }
+        }
+    }
+}
+
+impl<T: Transport<RoleClient>> Transport<RoleClient> for Watched<T> {
+    type Error = T::Error;
+
+    fn send(
+        &mut self,
+        message: ClientJsonRpcMessage,
+    ) -> impl Future<Output = Result<(), T::Error>> + Send + 'static {
+        if let Some(patience) = self.patience.take() // with the first message
+            && let ClientJsonRpcMessage::Request(request) = &message
+            && matches!(request.request, ClientRequest::DiscoverRequest(_))
+        {
+            self.probe = Probe::Open(request.id.clone(), Instant::now() + patience);
+        }
+        self.inner.send(message)
+    }
+
+    async fn receive(&mut self) -> Option<ServerJsonRpcMessage> {
+        loop {
+            let probe_ends = self.probe_ends();
+            let message = tokio::select! {
+                message = self.inner.receive() => message,
+                () = probe_ends => match self.give_up() {
+                    Some(answer) => return Some(answer),
+                    None => continue,
+                },
+            };
+            let Some(message) = message else {
+                self.end.begun.cancel();
+                return None;
+            };
+            if let Some(message) = self.pass(message) {
+                return Some(message);
+            }
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), T::Error> {
+        self.end.begun.cancel();
+        self.inner.close().await
+    }
+}

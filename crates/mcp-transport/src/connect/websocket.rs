@@ -1,0 +1,243 @@
+//! WebSocket: one message per text frame, subprotocol `mcp`. It is no part of the specification, but a common custom.
+//! Proxies are not used.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{
+    SinkExt as _, StreamExt as _,
+    stream::{SplitSink, SplitStream},
+};
+use http::{HeaderMap, HeaderValue, header::SEC_WEBSOCKET_PROTOCOL};
+use rmcp::{
+    RoleClient,
+    model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
+    transport::Transport,
+};
+use tokio::{
+    net::TcpStream,
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    tungstenite::{
+        self, Error, Message,
+        client::IntoClientRequest as _,
+        error::{ProtocolError, SubProtocolError},
+        protocol::WebSocketConfig,
+    },
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use url::Url;
+
+use super::{
+    ConnectOptions,
+    address::without_userinfo,
+    link::{LinkError, Outbox, Outgoing},
+    message,
+};
+
+/// Longest wait for the other side's part of the goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A connection over WebSocket.
+pub(super) struct WebSocket {
+    incoming: SplitStream<Socket>,
+    outbox: Outbox,
+    heard: Heard,
+    writer: Option<JoinHandle<()>>,
+    /// The writer gave up.
+    gone: CancellationToken,
+    /// Tells the writer to say goodbye.
+    stop: CancellationToken,
+    _stop: DropGuard,
+}
+
+/// When the server was heard last.
+#[derive(Clone)]
+struct Heard(Arc<Mutex<Instant>>);
+
+impl Heard {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn silence(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
+impl WebSocket {
+    /// Connects with these headers.
+    pub(super) async fn open(
+        url: &Url,
+        headers: HeaderMap,
+        options: &ConnectOptions,
+    ) -> Result<Self, LinkError> {
+        let socket = match connect(url, &headers, true, options).await {
+            // Not every server knows the subprotocol.
+            Err(Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(
+                SubProtocolError::NoSubProtocol,
+            ))) => connect(url, &headers, false, options).await,
+            outcome => outcome,
+        };
+        let socket = socket.map_err(|error| LinkError::WebSocket(Box::new(error)))?;
+        let (sink, incoming) = socket.split();
+        let (outbox, queue) = Outbox::new();
+        let (gone, stop) = (CancellationToken::new(), CancellationToken::new());
+        let heard = Heard(Arc::new(Mutex::new(Instant::now())));
+        let writer =
+            Writer { sink, heard: heard.clone(), stop: stop.clone(), keep_alive: options.keep_alive };
+        let guard = gone.clone().drop_guard();
+        let writer = tokio::spawn(async move {
+            let _gone = guard;
+            writer.run(queue).await;
+        });
+        Ok(Self {
+            incoming,
+            outbox,
+            heard,
+            writer: Some(writer),
+            gone,
+            _stop: stop.clone().drop_guard(),
+            stop,
+        })
+    }
+}
+
+async fn connect(
+    url: &Url,
+    headers: &HeaderMap,
+    subprotocol: bool,
+    options: &ConnectOptions,
+) -> Result<Socket, Error> {
+    let mut request = without_userinfo(url).as_str().into_client_request()?;
+    request.headers_mut().extend(headers.clone());
+    if subprotocol {
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("mcp"));
+    }
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(options.message_bytes))
+        .max_frame_size(Some(options.message_bytes));
+    let no_delay = true;
+    Ok(connect_async_with_config(request, Some(config), no_delay).await?.0)
+}
+
+impl Transport<RoleClient> for WebSocket {
+    type Error = LinkError;
+
+    fn send(
+        &mut self,
+        message: ClientJsonRpcMessage,
+    ) -> impl Future<Output = Result<(), LinkError>> + Send + 'static {
+        self.outbox.send(&message)
+    }
+
+    async fn receive(&mut self) -> Option<ServerJsonRpcMessage> {
+        loop {
+            let frame = tokio::select! {
+                biased;
+                () = self.gone.cancelled() => return None,
+                frame = self.incoming.next() => frame?,
+            };
+            self.heard.now();
+            match frame {
+                Ok(Message::Text(text)) => {
+                    if let Some(message) = message::read(text.as_bytes()) {
+                        return Some(message);
+                    }
+                }
+                Ok(Message::Binary(bytes)) => {
+                    tracing::warn!(
+                        message.bytes = bytes.len(),
+                        "the server sent a binary frame, which is no message"
+                    );
+                }
+                Ok(_) => {} // pings are answered and a goodbye is returned underneath
+                Err(error) => {
+                    log(&error);
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), LinkError> {
+        self.stop.cancel();
+        let goodbye = async { while let Some(Ok(_)) = self.incoming.next().await {} };
+        if !self.gone.is_cancelled() {
+            let _ = timeout(GOODBYE, goodbye).await; // a server need not return it
+        }
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.await; // it panics never, and is not aborted
+        }
+        Ok(())
+    }
+}
+
+/// The text of some errors repeats what the server sent.
+fn log(error: &Error) {
+    let reason = match error {
+        Error::Capacity(_) => "it sent a message that is too large",
+        Error::Io(_) => "the network failed",
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => "it left without a goodbye",
+        Error::ConnectionClosed | Error::AlreadyClosed => return,
+        _ => "it does not keep to the protocol",
+    };
+    tracing::warn!(reason, "the connection to the server broke");
+}
+
+/// Writes what is queued, pings, and says goodbye.
+struct Writer {
+    sink: SplitSink<Socket, Message>,
+    heard: Heard,
+    stop: CancellationToken,
+    keep_alive: Duration,
+}
+
+impl Writer {
+    async fn run(mut self, mut queue: mpsc::Receiver<Outgoing>) {
+        let stop = self.stop.clone();
+        if stop.run_until_cancelled(self.write(&mut queue)).await.is_none() {
+            // Nobody waits longer than this for the goodbye to be written.
+            let _ = timeout(GOODBYE, self.sink.close()).await;
+        }
+    }
+
+    /// Returns when the server is gone.
+    async fn write(&mut self, queue: &mut mpsc::Receiver<Outgoing>) {
+        let longest_silence = self.keep_alive * 2;
+        let mut ticks = interval_at(Instant::now() + self.keep_alive, self.keep_alive);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let (frame, written) = tokio::select! {
+                _ = ticks.tick() => (Message::Ping(tungstenite::Bytes::new()), None),
+                outgoing = queue.recv() => match outgoing {
+                    Some(outgoing) => (Message::text(outgoing.text), Some(outgoing.written)),
+                    None => return,
+                },
+            };
+            if self.heard.silence() > longest_silence {
+                tracing::warn!(silent_ms = longest_silence.as_millis(), "the server is silent and given up");
+                return;
+            }
+            let sent = match timeout(longest_silence, self.sink.send(frame)).await {
+                Ok(sent) => sent.map_err(|error| LinkError::WebSocket(Box::new(error))),
+                Err(_) => Err(LinkError::Stalled),
+            };
+            let failed = sent.is_err();
+            if let Some(written) = written {
+                let _ = written.send(sent); // whoever sent it may be gone
+            }
+            if failed {
+                return;
+            }
+        }
+    }
+}

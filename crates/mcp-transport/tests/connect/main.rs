@@ -1,0 +1,10 @@
+//! Connecting: real sockets and real child processes, and servers that do what servers should not.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+mod children;
+mod faults;
+mod reconnecting;
+mod support;
+mod transports;
+mod websockets;
