@@ -1,17 +1,15 @@
 //! The MCP face: translates tool calls for the responder, and its answers back.
 
-mod arguments;
 mod failure;
 mod provider_info;
-mod reply;
 mod requests;
 mod results;
-mod schema;
 mod tools;
 
 use std::{pin::pin, sync::Arc, time::Instant};
 
 use futures_util::StreamExt as _;
+use mcp_tools::{Arguments, Reply};
 use mcp_transport::page;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -27,10 +25,8 @@ use telemetry::TraceParent;
 use tokio::time::timeout;
 
 use self::{
-    arguments::Arguments,
     failure::Failure,
     provider_info::ProviderInfo,
-    reply::Reply,
     results::{ConfiguredResult, ProcessedResult, ReceivedResult, StatisticsResult},
     tools::ToolName,
 };

@@ -1,10 +1,10 @@
 //! What the tools are asked for: arguments that keep the rules.
 
 use ledger::HistoryQuery;
+use mcp_tools::Arguments;
 use models::{FieldError, ProcessRequest};
 use serde_valid::Validate as _;
 
-use super::arguments::Arguments;
 use crate::{
     body::{InvalidBody, broken_rules},
     defaults::Changes,

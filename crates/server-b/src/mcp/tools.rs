@@ -10,8 +10,8 @@ use super::{
     provider_info::ProviderInfo,
     requests::{PAGE_DEFAULT, PAGE_MAX},
     results::{ConfiguredResult, ProcessedResult, ReceivedResult, StatisticsResult},
-    schema::{input, output},
 };
+use mcp_tools::{input, output};
 
 /// The tools of the responder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

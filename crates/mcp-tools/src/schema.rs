@@ -7,7 +7,8 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::Recursiv
 use serde_json::{Value, json};
 
 /// Arguments with these properties and no others.
-pub(crate) fn input(properties: Value, required: &[&str]) -> Arc<JsonObject> {
+#[must_use]
+pub fn input(properties: Value, required: &[&str]) -> Arc<JsonObject> {
     let mut schema = JsonObject::new();
     schema.insert("type".to_owned(), json!("object"));
     schema.insert("properties".to_owned(), properties);
@@ -17,7 +18,8 @@ pub(crate) fn input(properties: Value, required: &[&str]) -> Arc<JsonObject> {
 }
 
 /// What a tool gives: its result `T`, or the failure `F`. Some clients hold failures to the schema too.
-pub(crate) fn output<T: JsonSchema, F: JsonSchema>() -> Arc<JsonObject> {
+#[must_use]
+pub fn output<T: JsonSchema, F: JsonSchema>() -> Arc<JsonObject> {
     let plain = RecursiveTransform(without_number_format);
     let mut generator = SchemaSettings::draft2020_12().with_transform(plain).into_generator();
     let shapes = [generator.subschema_for::<T>(), generator.subschema_for::<F>()];

@@ -5,40 +5,45 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// Arguments as they came; each reader takes its own out. `null` counts as absent.
-pub(crate) struct Arguments {
+#[derive(Debug)]
+pub struct Arguments {
     given: Map<String, Value>,
     broken: Vec<FieldError>,
 }
 
 impl Arguments {
-    pub(crate) fn new(given: Option<Map<String, Value>>) -> Self {
+    /// The arguments of a call.
+    #[must_use]
+    pub fn new(given: Option<Map<String, Value>>) -> Self {
         Self { given: given.unwrap_or_default(), broken: Vec::new() }
     }
 
     /// A text that must be there; empty when it is not, or is something else.
-    pub(crate) fn required_text(&mut self, field: &str) -> String {
+    pub fn required_text(&mut self, field: &str) -> String {
         if self.given.get(field).is_none_or(Value::is_null) {
             self.broken(field, "is required");
         }
         self.text(field).unwrap_or_default()
     }
 
-    pub(crate) fn text(&mut self, field: &str) -> Option<String> {
+    /// A text.
+    pub fn text(&mut self, field: &str) -> Option<String> {
         match self.take(field)? {
             Value::String(text) => Some(text),
             other => self.wrong_type(field, "a string", &other),
         }
     }
 
-    pub(crate) fn number(&mut self, field: &str) -> Option<f64> {
+    /// A number.
+    pub fn number(&mut self, field: &str) -> Option<f64> {
         match self.take(field)? {
             Value::Number(number) => number.as_f64(),
             other => self.wrong_type(field, "a number", &other),
         }
     }
 
-    /// JSON has one kind of number: `3.0` is an integer too.
-    pub(crate) fn integer(&mut self, field: &str, min: u64, max: u64) -> Option<u64> {
+    /// An integer from `min` to `max`. JSON has one kind of number: `3.0` is an integer too.
+    pub fn integer(&mut self, field: &str, min: u64, max: u64) -> Option<u64> {
         let value = self.take(field)?;
         let Value::Number(number) = &value else {
             return self.wrong_type(field, "an integer", &value);
@@ -53,7 +58,7 @@ impl Arguments {
     }
 
     /// A list of objects; only the first one that cannot be read is named.
-    pub(crate) fn objects<T: DeserializeOwned>(&mut self, field: &str) -> Option<Vec<T>> {
+    pub fn objects<T: DeserializeOwned>(&mut self, field: &str) -> Option<Vec<T>> {
         let items = match self.take(field)? {
             Value::Array(items) => items,
             other => return self.wrong_type(field, "an array", &other),
@@ -77,7 +82,7 @@ impl Arguments {
 
     /// Adds rules that were found to be broken elsewhere. A field that could not be read looks like a missing one there: it
     /// is named already.
-    pub(crate) fn rules(&mut self, broken: impl IntoIterator<Item = FieldError>) {
+    pub fn rules(&mut self, broken: impl IntoIterator<Item = FieldError>) {
         for error in broken {
             if !self.broken.iter().any(|known| known.field == error.field) {
                 self.broken.push(error);
@@ -89,7 +94,7 @@ impl Arguments {
     ///
     /// # Errors
     /// With every argument that is wrong.
-    pub(crate) fn finish(mut self) -> Result<(), Vec<FieldError>> {
+    pub fn finish(mut self) -> Result<(), Vec<FieldError>> {
         for (field, _) in std::mem::take(&mut self.given) {
             self.broken(&field, "is not an argument of this tool");
         }
@@ -113,7 +118,8 @@ impl Arguments {
         None
     }
 
-    fn broken(&mut self, field: &str, rule: &str) {
+    /// Adds a rule that `field` breaks.
+    pub fn broken(&mut self, field: &str, rule: &str) {
         self.broken.push(FieldError { field: field.to_owned(), detail: rule.to_owned() });
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// A result in both of its forms.
 #[derive(Debug, Default)]
-pub(crate) struct Reply {
+pub struct Reply {
     value: Value,
     text: String,
 }
@@ -16,17 +16,19 @@ impl Reply {
     ///
     /// # Errors
     /// When it is not JSON: a map without string keys, for instance.
-    pub(crate) fn of(result: &impl Serialize) -> serde_json::Result<Self> {
+    pub fn of(result: &impl Serialize) -> serde_json::Result<Self> {
         Ok(Self { value: serde_json::to_value(result)?, text: serde_json::to_string(result)? })
     }
 
     /// The tool has done its work.
-    pub(crate) fn success(self) -> CallToolResult {
+    #[must_use]
+    pub fn success(self) -> CallToolResult {
         self.result(false)
     }
 
     /// The tool has failed, and this says why.
-    pub(crate) fn failure(self) -> CallToolResult {
+    #[must_use]
+    pub fn failure(self) -> CallToolResult {
         self.result(true)
     }
 
