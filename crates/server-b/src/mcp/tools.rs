@@ -1,5 +1,6 @@
 //! The tools: their names, and how they are shown to the model.
 
+use mcp_tools::{input, output};
 use models::{CONTEXT_MAX_CHARS, HISTORY_MAX_TURNS, HealthResponse, MESSAGE_MAX_CHARS, TURN_MAX_CHARS};
 use rmcp::model::{Tool, ToolAnnotations};
 use schemars::JsonSchema;
@@ -11,7 +12,6 @@ use super::{
     requests::{PAGE_DEFAULT, PAGE_MAX},
     results::{ConfiguredResult, ProcessedResult, ReceivedResult, StatisticsResult},
 };
-use mcp_tools::{input, output};
 
 /// The tools of the responder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
