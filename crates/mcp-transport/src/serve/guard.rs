@@ -6,15 +6,20 @@ use futures_util::FutureExt as _;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
-        CancelledNotificationParam, CompleteRequestParams, CompleteResult, ContentBlock, CustomNotification,
-        CustomRequest, CustomResult, DiscoverResult, GetPromptRequestParams, GetPromptResponse,
-        GetSkillRequestParams, GetSkillResult, GetTaskParams, GetTaskResult, InitializeRequestParams,
-        InitializeResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-        ListSkillsResult, ListToolsResult, MetaObject, PaginatedRequestParams, ProgressNotificationParam,
-        ProtocolVersion, ReadResourceDirectoryRequestParams, ReadResourceDirectoryResult,
-        ReadResourceRequestParams, ReadResourceResponse, ServerConfig, SetLevelRequestParams,
-        SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
+        CallToolRequestMethod, CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskMethod,
+        CancelTaskParams, CancelledNotificationParam, CompleteRequestMethod, CompleteRequestParams,
+        CompleteResult, ConstString, ContentBlock, CustomNotification, CustomRequest, CustomResult,
+        DiscoverRequestMethod, DiscoverResult, ErrorCode, GetPromptRequestMethod, GetPromptRequestParams,
+        GetPromptResponse, GetSkillRequestParams, GetSkillResult, GetTaskMethod, GetTaskParams,
+        GetTaskResult, InitializeRequestParams, InitializeResult, InitializeResultMethod,
+        ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesRequestMethod,
+        ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult, ListSkillsResult,
+        ListToolsRequestMethod, ListToolsResult, MetaObject, PaginatedRequestParams,
+        ProgressNotificationParam, ProtocolVersion, ReadResourceDirectoryRequestParams,
+        ReadResourceDirectoryResult, ReadResourceRequestMethod, ReadResourceRequestParams,
+        ReadResourceResponse, ServerCapabilities, ServerConfig, SetLevelRequestMethod, SetLevelRequestParams,
+        SubscribeRequestMethod, SubscribeRequestParams, SubscriptionFilter, SubscriptionsListenRequestMethod,
+        Tool, UnsubscribeRequestMethod, UnsubscribeRequestParams, UpdateTaskMethod, UpdateTaskParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
@@ -33,6 +38,8 @@ pub(crate) struct Guard<H> {
 pub(crate) struct House {
     /// `_meta` with who this server is.
     identity: MetaObject,
+    /// What it offers: methods of the rest are unknown, also where rmcp has an empty answer for them.
+    offers: ServerCapabilities,
     /// Ends the streams that would otherwise never end.
     stopping: CancellationToken,
 }
@@ -43,13 +50,34 @@ impl House {
         if let Ok(value) = serde_json::to_value(&info.server_info) {
             identity.insert("io.modelcontextprotocol/serverInfo".to_owned(), value);
         }
-        Arc::new(Self { identity, stopping })
+        Arc::new(Self { identity, offers: info.capabilities.clone(), stopping })
     }
 
     pub(crate) fn guard<H: ServerHandler>(self: &Arc<Self>, handler: H) -> Guard<H> {
         Guard { handler, house: self.clone() }
     }
 }
+
+/// Methods of both eras that have parameters.
+const METHODS: [&str; 17] = [
+    CallToolRequestMethod::VALUE,
+    CompleteRequestMethod::VALUE,
+    GetPromptRequestMethod::VALUE,
+    InitializeResultMethod::VALUE,
+    ListPromptsRequestMethod::VALUE,
+    ListResourceTemplatesRequestMethod::VALUE,
+    ListResourcesRequestMethod::VALUE,
+    ListToolsRequestMethod::VALUE,
+    ReadResourceRequestMethod::VALUE,
+    SetLevelRequestMethod::VALUE,
+    SubscribeRequestMethod::VALUE,
+    SubscriptionsListenRequestMethod::VALUE,
+    UnsubscribeRequestMethod::VALUE,
+    GetTaskMethod::VALUE,
+    UpdateTaskMethod::VALUE,
+    CancelTaskMethod::VALUE,
+    DiscoverRequestMethod::VALUE,
+];
 
 type Context = RequestContext<RoleServer>;
 type Notified = NotificationContext<RoleServer>;
@@ -71,6 +99,11 @@ impl<H> Guard<H> {
     }
 }
 
+/// The error for a method of a feature that the server does not have.
+fn offered<M: ConstString>(feature: Option<&impl Sized>) -> Result<(), ErrorData> {
+    feature.map(drop).ok_or_else(ErrorData::method_not_found::<M>)
+}
+
 /// Runs `call`. Its panic is in the log already, with its message and place, and the client is not told them.
 async fn unbroken<T>(call: impl Future<Output = T>) -> Result<T, ErrorData> {
     AssertUnwindSafe(call).catch_unwind().await.map_err(|panic| broken(&*panic))
@@ -86,6 +119,7 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         request: CallToolRequestParams,
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
+        offered::<CallToolRequestMethod>(self.house.offers.tools.as_ref())?;
         let modern = is_modern(&context);
         let call = async {
             // As a result it reaches the model, which can then try something else.
@@ -98,10 +132,12 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
     }
 
     async fn list_tools(&self, page: Page, context: Context) -> Result<ListToolsResult, ErrorData> {
+        offered::<ListToolsRequestMethod>(self.house.offers.tools.as_ref())?;
         self.answer(is_modern(&context), Hints::FIXED, self.handler.list_tools(page, context)).await
     }
 
     async fn list_prompts(&self, page: Page, context: Context) -> Result<ListPromptsResult, ErrorData> {
+        offered::<ListPromptsRequestMethod>(self.house.offers.prompts.as_ref())?;
         self.answer(is_modern(&context), Hints::FIXED, self.handler.list_prompts(page, context)).await
     }
 
@@ -110,10 +146,12 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         request: GetPromptRequestParams,
         context: Context,
     ) -> Result<GetPromptResponse, ErrorData> {
+        offered::<GetPromptRequestMethod>(self.house.offers.prompts.as_ref())?;
         self.answer(is_modern(&context), Hints::NONE, self.handler.get_prompt(request, context)).await
     }
 
     async fn list_resources(&self, page: Page, context: Context) -> Result<ListResourcesResult, ErrorData> {
+        offered::<ListResourcesRequestMethod>(self.house.offers.resources.as_ref())?;
         self.answer(is_modern(&context), Hints::FRESH, self.handler.list_resources(page, context)).await
     }
 
@@ -122,6 +160,7 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         page: Page,
         context: Context,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        offered::<ListResourceTemplatesRequestMethod>(self.house.offers.resources.as_ref())?;
         let call = self.handler.list_resource_templates(page, context.clone());
         self.answer(is_modern(&context), Hints::FIXED, call).await
     }
@@ -131,6 +170,7 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         request: ReadResourceRequestParams,
         context: Context,
     ) -> Result<ReadResourceResponse, ErrorData> {
+        offered::<ReadResourceRequestMethod>(self.house.offers.resources.as_ref())?;
         self.answer(is_modern(&context), Hints::FRESH, self.handler.read_resource(request, context)).await
     }
 
@@ -148,6 +188,7 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         request: CompleteRequestParams,
         context: Context,
     ) -> Result<CompleteResult, ErrorData> {
+        offered::<CompleteRequestMethod>(self.house.offers.completions.as_ref())?;
         self.answer(is_modern(&context), Hints::NONE, self.handler.complete(request, context)).await
     }
 
@@ -184,7 +225,15 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         request: CustomRequest,
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
-        unbroken(self.handler.on_custom_request(request, context)).await?
+        // A method that has a type comes here when its parameters have another shape.
+        let known = METHODS.contains(&&*request.method);
+        let answer = unbroken(self.handler.on_custom_request(request, context)).await?;
+        answer.map_err(|error| match error.code {
+            ErrorCode::METHOD_NOT_FOUND if known => {
+                ErrorData::invalid_params("the parameters have not the shape that this method wants", None)
+            }
+            _ => error,
+        })
     }
 
     /// A stream that would never end by itself ends with the server, and says so.
