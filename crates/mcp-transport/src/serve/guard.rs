@@ -58,25 +58,29 @@ impl House {
     }
 }
 
-/// Methods of both eras that have parameters.
-const METHODS: [&str; 17] = [
+/// Methods with parameters: of both eras, and those that only one of them has.
+const METHODS: [&str; 8] = [
     CallToolRequestMethod::VALUE,
     CompleteRequestMethod::VALUE,
     GetPromptRequestMethod::VALUE,
-    InitializeResultMethod::VALUE,
     ListPromptsRequestMethod::VALUE,
     ListResourceTemplatesRequestMethod::VALUE,
     ListResourcesRequestMethod::VALUE,
     ListToolsRequestMethod::VALUE,
     ReadResourceRequestMethod::VALUE,
+];
+const LEGACY_METHODS: [&str; 4] = [
+    InitializeResultMethod::VALUE,
     SetLevelRequestMethod::VALUE,
     SubscribeRequestMethod::VALUE,
-    SubscriptionsListenRequestMethod::VALUE,
     UnsubscribeRequestMethod::VALUE,
-    GetTaskMethod::VALUE,
-    UpdateTaskMethod::VALUE,
+];
+const MODERN_METHODS: [&str; 5] = [
     CancelTaskMethod::VALUE,
     DiscoverRequestMethod::VALUE,
+    GetTaskMethod::VALUE,
+    SubscriptionsListenRequestMethod::VALUE,
+    UpdateTaskMethod::VALUE,
 ];
 
 type Context = RequestContext<RoleServer>;
@@ -226,7 +230,8 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
         // A method that has a type comes here when its parameters have another shape.
-        let known = METHODS.contains(&&*request.method);
+        let of_the_era = if is_modern(&context) { &MODERN_METHODS[..] } else { &LEGACY_METHODS };
+        let known = METHODS.iter().chain(of_the_era).any(|method| *method == request.method);
         let answer = unbroken(self.handler.on_custom_request(request, context)).await?;
         answer.map_err(|error| match error.code {
             ErrorCode::METHOD_NOT_FOUND if known => {
