@@ -104,3 +104,41 @@ pub struct HistoryPage {
     /// Sums: of the conversation that was asked for as far as it is kept, or of everything ever recorded.
     pub totals: Totals,
 }
+
+/// One conversation, in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversation {
+    /// Its id.
+    pub id: String,
+    /// Its exchanges, as far as they are kept.
+    pub exchanges: u64,
+    /// Id of its last exchange: where it stands among the conversations.
+    pub last_id: i64,
+    /// When the last message arrived.
+    pub last_at: Timestamp,
+    /// The beginning of its first message, as far as that is kept: at most [`BEGINNING_CHARS`] characters.
+    pub beginning: String,
+}
+
+/// Most characters of [`Conversation::beginning`].
+pub const BEGINNING_CHARS: usize = 200;
+
+/// Which conversations to read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConversationsQuery {
+    /// Only those whose id begins so.
+    pub id_prefix: String,
+    /// Only those whose last exchange is older than this one.
+    pub before: Option<i64>,
+    /// Most conversations to read.
+    pub limit: usize,
+}
+
+/// A part of the list of conversations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConversationsPage {
+    /// The one that went on last is first.
+    pub conversations: Vec<Conversation>,
+    /// Whether others follow.
+    pub more: bool,
+}

@@ -19,7 +19,10 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 pub use error::LedgerError;
-pub use exchange::{Claim, Exchange, HistoryPage, HistoryQuery, IdempotencyKey, Outcome, Recorded};
+pub use exchange::{
+    BEGINNING_CHARS, Claim, Conversation, ConversationsPage, ConversationsQuery, Exchange, HistoryPage,
+    HistoryQuery, IdempotencyKey, Outcome, Recorded,
+};
 pub use location::Location;
 pub use totals::{ModelTotals, Totals};
 use writer::{Command, Reply};
@@ -123,6 +126,35 @@ impl Ledger {
     /// When the ledger cannot be read.
     pub async fn history(&self, query: HistoryQuery) -> Result<HistoryPage, LedgerError> {
         self.ask(|reply| Command::History { query, reply }).await
+    }
+
+    /// A part of the list of conversations; the one that went on last is first. A conversation is there as long as one of its
+    /// exchanges is kept.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn conversations(&self, query: ConversationsQuery) -> Result<ConversationsPage, LedgerError> {
+        self.ask(|reply| Command::Conversations { query, reply }).await
+    }
+
+    /// The number of conversations whose id begins with `id_prefix`; `None` when they are more than `most`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn count_conversations(
+        &self,
+        id_prefix: String,
+        most: usize,
+    ) -> Result<Option<usize>, LedgerError> {
+        self.ask(|reply| Command::CountConversations { id_prefix, most, reply }).await
+    }
+
+    /// The conversation with this id, if one of its exchanges is kept.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn conversation(&self, id: String) -> Result<Option<Conversation>, LedgerError> {
+        self.ask(|reply| Command::Conversation { id, reply }).await
     }
 
     /// Sums over everything ever recorded, deleted exchanges included.

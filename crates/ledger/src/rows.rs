@@ -1,5 +1,7 @@
 //! Exchanges and sums as rows of the database.
 
+mod conversations;
+
 use std::time::Duration;
 
 use cost_calculator::{Cost, Provenance, Usage, Usd};

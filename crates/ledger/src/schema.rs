@@ -13,7 +13,9 @@ use crate::{LedgerError, Location};
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Each entry brings the file from the version of its index to the next. Entries are never changed, only added.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [EXCHANGES, CONVERSATIONS];
+
+const EXCHANGES: &str = "
     CREATE TABLE exchanges (
         id              INTEGER PRIMARY KEY,
         owner           INTEGER NOT NULL,
@@ -54,7 +56,40 @@ const MIGRATIONS: [&str; 1] = ["
         last_at_ms       INTEGER NOT NULL,
         PRIMARY KEY (owner, model)
     ) STRICT, WITHOUT ROWID;
-"];
+";
+
+/// One row for each conversation that has exchanges, so that a list of them costs no walk over all exchanges. Triggers keep
+/// it: they also hear of what an older program writes that has had the file open since before this version.
+const CONVERSATIONS: &str = "
+    CREATE TABLE conversations (
+        owner           INTEGER NOT NULL,
+        conversation    TEXT NOT NULL,
+        exchanges       INTEGER NOT NULL,
+        last_id         INTEGER NOT NULL,
+        PRIMARY KEY (owner, conversation)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX conversations_last ON conversations (owner, last_id);
+    INSERT INTO conversations
+        SELECT owner, conversation, count(*), max(id) FROM exchanges
+        WHERE conversation IS NOT NULL AND outcome <> 4 GROUP BY owner, conversation;
+    CREATE TRIGGER conversation_goes_on AFTER INSERT ON exchanges
+    WHEN new.conversation IS NOT NULL AND new.outcome <> 4 BEGIN
+        INSERT INTO conversations VALUES (new.owner, new.conversation, 1, new.id)
+        ON CONFLICT DO UPDATE SET exchanges = exchanges + 1, last_id = max(last_id, excluded.last_id);
+    END;
+    CREATE TRIGGER conversation_is_answered AFTER UPDATE OF outcome ON exchanges
+    WHEN new.conversation IS NOT NULL AND old.outcome = 4 AND new.outcome <> 4 BEGIN
+        INSERT INTO conversations VALUES (new.owner, new.conversation, 1, new.id)
+        ON CONFLICT DO UPDATE SET exchanges = exchanges + 1, last_id = max(last_id, excluded.last_id);
+    END;
+    CREATE TRIGGER conversation_is_cut AFTER DELETE ON exchanges
+    WHEN old.conversation IS NOT NULL AND old.outcome <> 4 BEGIN
+        UPDATE conversations SET exchanges = exchanges - 1
+        WHERE owner = old.owner AND conversation = old.conversation;
+        DELETE FROM conversations
+        WHERE owner = old.owner AND conversation = old.conversation AND exchanges <= 0;
+    END;
+";
 
 /// Opens the database and brings its schema up to date.
 pub(crate) fn open(location: &Location) -> Result<Connection, LedgerError> {

@@ -13,7 +13,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Claim, Exchange, HistoryPage, HistoryQuery, IdempotencyKey, LedgerError, Options, Totals, rows::Rows,
+    Claim, Conversation, ConversationsPage, ConversationsQuery, Exchange, HistoryPage, HistoryQuery,
+    IdempotencyKey, LedgerError, Options, Totals, rows::Rows,
 };
 
 /// Writes that share one transaction at most.
@@ -35,6 +36,9 @@ pub(crate) enum Command {
     Withdraw { id: i64 },
     History { query: HistoryQuery, reply: Reply<HistoryPage> },
     Totals { reply: Reply<Totals> },
+    Conversations { query: ConversationsQuery, reply: Reply<ConversationsPage> },
+    CountConversations { id_prefix: String, most: usize, reply: Reply<Option<usize>> },
+    Conversation { id: String, reply: Reply<Option<Conversation>> },
     Flush { reply: Reply<()> },
 }
 
@@ -164,6 +168,11 @@ impl Writer {
         match command {
             Command::History { query, reply } => drop(reply.send(self.rows().history(&query))),
             Command::Totals { reply } => drop(reply.send(self.rows().totals())),
+            Command::Conversations { query, reply } => drop(reply.send(self.rows().conversations(&query))),
+            Command::CountConversations { id_prefix, most, reply } => {
+                drop(reply.send(self.rows().count_conversations(&id_prefix, most)));
+            }
+            Command::Conversation { id, reply } => drop(reply.send(self.rows().conversation(&id))),
             Command::Flush { reply } => drop(reply.send(self.checkpoint())),
             Command::Begin { .. }
             | Command::Finish { .. }
@@ -241,7 +250,12 @@ fn try_apply(
             Err(error) => return Err(refuse(reply, error)),
         },
         Command::Withdraw { id } => rows.withdraw(id)?,
-        Command::History { .. } | Command::Totals { .. } | Command::Flush { .. } => {
+        Command::History { .. }
+        | Command::Totals { .. }
+        | Command::Conversations { .. }
+        | Command::CountConversations { .. }
+        | Command::Conversation { .. }
+        | Command::Flush { .. } => {
             debug_assert!(false, "reads are not written");
         }
     }
@@ -257,7 +271,15 @@ fn refuse<T>(reply: Reply<T>, error: LedgerError) -> LedgerError {
 
 impl Command {
     fn is_write(&self) -> bool {
-        !matches!(self, Self::History { .. } | Self::Totals { .. } | Self::Flush { .. })
+        match self {
+            Self::Begin { .. } | Self::Finish { .. } | Self::Record { .. } | Self::Withdraw { .. } => true,
+            Self::History { .. }
+            | Self::Totals { .. }
+            | Self::Conversations { .. }
+            | Self::CountConversations { .. }
+            | Self::Conversation { .. }
+            | Self::Flush { .. } => false,
+        }
     }
 
     fn fail(self, error: &LedgerError) {
@@ -269,6 +291,9 @@ impl Command {
             Self::Record { reply, .. } => drop(reply.send(Err(error))),
             Self::History { reply, .. } => drop(reply.send(Err(error))),
             Self::Totals { reply } => drop(reply.send(Err(error))),
+            Self::Conversations { reply, .. } => drop(reply.send(Err(error))),
+            Self::CountConversations { reply, .. } => drop(reply.send(Err(error))),
+            Self::Conversation { reply, .. } => drop(reply.send(Err(error))),
             Self::Withdraw { .. } => {}
         }
     }

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::pending::Progress;
+use crate::{Stage, pending::Progress};
 
 /// What all attempts at one message share.
 pub(crate) struct Attempts<'a> {
@@ -24,6 +24,7 @@ pub(crate) struct Attempts<'a> {
     pub(crate) request: &'a ProcessRequest,
     pub(crate) call: Call<'a>,
     pub(crate) trace: TraceParent,
+    pub(crate) stages: Option<&'a mpsc::Sender<Stage>>,
 }
 
 /// What happens next, and when, unless an open attempt is answered before.
@@ -57,6 +58,7 @@ impl Attempts<'_> {
         loop {
             newest += 1;
             progress.sent();
+            self.tell(Stage::Sent(newest));
             open.push(self.numbered(newest));
             let deadline = Instant::now() + after;
             let mut step = Step::TimeOut(deadline);
@@ -103,6 +105,7 @@ impl Attempts<'_> {
         loop {
             attempt += 1;
             progress.sent();
+            self.tell(Stage::Sent(attempt));
             let error = match self.stream(pieces, progress).await {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
@@ -138,7 +141,15 @@ impl Attempts<'_> {
         let (trace, code) = (self.trace.trace_id(), error.code());
         let wait_ms = wait.as_millis();
         tracing::warn!(trace.id = trace, attempt, error.code = code, wait_ms, "trying again");
+        self.tell(Stage::Waiting { attempt, code: code.to_owned(), wait });
         Some(wait)
+    }
+
+    /// There are few stages, and who is too slow for them misses some.
+    fn tell(&self, stage: Stage) {
+        if let Some(stages) = self.stages {
+            let _ = stages.try_send(stage);
+        }
     }
 }
 

@@ -1,8 +1,13 @@
 //! Settings of server-a. `--help` lists them; every one is a flag and a variable.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
+use cost_calculator::Usd;
 use ledger::{LedgerError, Location, Owner};
+use mcp_transport::{NetworkSettings, TransportKind};
 use resilience::Backoff;
 use responder_client::{Limits, ResponderClient, SetupError};
 use secrecy::SecretString;
@@ -13,11 +18,23 @@ use url::Url;
 /// Longest wait between two attempts, also of one that server-b asks for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The messenger: an MCP server on standard input and output that forwards messages to server-b.
+/// The messenger: an MCP server that forwards messages to server-b.
 // No `Debug`: the URL may hold a password.
 #[derive(Clone, clap::Parser)]
 #[command(name = "server-a", version, about)]
 pub struct Config {
+    /// How MCP clients reach it: started by a client, or over the network (`sse` is an older word for http).
+    #[arg(env = "MCP_TRANSPORT", value_enum, default_value = "stdio")]
+    pub transport: TransportKind,
+    /// Address that MCP over the network is bound to; 0.0.0.0 is all of them.
+    #[arg(long, env = "MCP_HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub mcp_host: IpAddr,
+    /// Port of MCP over the network; 0 picks a free one.
+    #[arg(long, env = "MCP_PORT_A", default_value_t = 8_001)]
+    pub mcp_port: u16,
+    /// MCP over the network.
+    #[command(flatten)]
+    pub network: NetworkSettings,
     /// Where server-b is. A user name and password in it are sent when there is no key.
     #[arg(long, env = "SERVER_B_URL", hide_env_values = true, default_value = "http://localhost:8000", value_parser = http_url)]
     pub server_b_url: Url,
@@ -40,6 +57,10 @@ pub struct Config {
     /// Messages that the history keeps; older ones are deleted, their sums stay. 0 keeps all.
     #[arg(long, env = "HISTORY_MAX_MESSAGES", default_value_t = 1_000_000)]
     pub history_max_messages: u64,
+    /// Have the user asked before a message that may cost more US dollars than this, where the MCP client can ask.
+    /// Default: never.
+    #[arg(long, env = "CONFIRM_COST_USD", value_parser = dollars)]
+    pub confirm_cost_usd: Option<Usd>,
     /// How to log.
     #[command(flatten)]
     pub log: LogSettings,
@@ -61,6 +82,11 @@ impl Config {
     }
 }
 
+fn dollars(text: &str) -> Result<Usd, String> {
+    let parsed = text.parse().ok().and_then(Usd::from_f64);
+    parsed.ok_or_else(|| "allowed is an amount of US dollars, for instance 0.05".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
@@ -75,8 +101,25 @@ mod tests {
             ["server-a", "--retry-attempts=0"],
             ["server-a", "--retry-attempts=11"],
             ["server-a", "--retry-base-ms=60001"],
+            ["server-a", "--confirm-cost-usd=-1"],
+            ["server-a", "--confirm-cost-usd=inf"],
+            ["server-a", "--mcp-port=65536"],
+            ["server-a", "--mcp-host=localhost:1"],
+            ["server-a", "carrier-pigeon"],
         ] {
             assert!(Config::try_parse_from(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_transport_is_the_first_word_and_has_an_older_name() {
+        for (words, expected) in [
+            (&["server-a"][..], TransportKind::Stdio),
+            (&["server-a", "stdio"], TransportKind::Stdio),
+            (&["server-a", "http"], TransportKind::Http),
+            (&["server-a", "sse", "--confirm-cost-usd", "0.05"], TransportKind::Http),
+        ] {
+            assert_eq!(Config::try_parse_from(words).unwrap().transport, expected, "{words:?}");
         }
     }
 }

@@ -24,10 +24,20 @@ pub(crate) fn is_id(id: &str) -> bool {
     !id.is_empty() && id.chars().count() <= ID_MAX_CHARS && id.chars().all(visible)
 }
 
-/// The answered messages of a conversation with their answers, oldest first, as far back as they fit.
-pub(crate) async fn earlier_turns(ledger: &Ledger, id: &str) -> Result<Vec<Turn>, LedgerError> {
+/// What was said before in a conversation.
+pub(crate) struct Earlier {
+    /// The answered messages with their answers, oldest first, as far back as they fit.
+    pub(crate) turns: Vec<Turn>,
+    /// Whether nothing was said yet, not even in vain.
+    pub(crate) begins: bool,
+}
+
+/// What was said before in the conversation `id`.
+pub(crate) async fn earlier(ledger: &Ledger, id: &str) -> Result<Earlier, LedgerError> {
     let query = HistoryQuery { conversation: Some(id.to_owned()), before: None, limit: LOOK_BACK };
-    Ok(turns_that_fit(ledger.history(query).await?.exchanges))
+    let exchanges = ledger.history(query).await?.exchanges;
+    let begins = exchanges.is_empty();
+    Ok(Earlier { turns: turns_that_fit(exchanges), begins })
 }
 
 /// `exchanges` are newest first.

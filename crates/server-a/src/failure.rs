@@ -3,6 +3,7 @@
 use ledger::LedgerError;
 use models::{FieldError, Problem};
 use responder_client::{ResponderClient, ResponderError};
+use rmcp::ErrorData;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -65,6 +66,23 @@ impl Failure {
         let hint =
             "Check the disk and DATABASE_URL of Server A; without conversation_id a message needs no history";
         Self::new("ledger_failed", "The history cannot be read", error.to_string(), hint)
+    }
+
+    /// The user was asked something before the message was sent, and did not agree.
+    pub(crate) fn declined(what: &str, hint: &str) -> Self {
+        Self::new("declined", "Declined", format!("{what}; nothing was sent"), hint)
+    }
+
+    /// The user was asked something before the message was sent, and there is no answer.
+    pub(crate) fn unanswered(why: &str) -> Self {
+        let hint = "Call the tool again to be asked again, or avoid the question: name a model of list_available_models, \
+                    or ask for less (max_tokens)";
+        Self::new("unanswered_question", "No answer to a question", format!("{why}; nothing was sent"), hint)
+    }
+
+    /// The same for a request that is no tool call.
+    pub(crate) fn into_error(self) -> ErrorData {
+        ErrorData::internal_error(format!("{}: {}", self.error, self.detail), None)
     }
 
     /// A failure of the way to server-b, or of server-b itself.

@@ -1,6 +1,12 @@
 //! The messenger: sends messages to server-b, keeps at it, and remembers what became of them.
 
-use ledger::{HistoryPage, HistoryQuery, Ledger, LedgerError, Totals};
+use std::{sync::Arc, time::Duration};
+
+use ledger::{
+    Conversation, ConversationsPage, ConversationsQuery, HistoryPage, HistoryQuery, Ledger, LedgerError,
+    Totals,
+};
+use mcp_transport::Subscribers;
 use models::{ConfigResponse, HealthResponse, ModelsResponse, ProcessRequest, ProcessResponse};
 use resilience::Backoff;
 use responder_client::{Call, ResponderClient, ResponderError};
@@ -12,8 +18,9 @@ use uuid::Uuid;
 use crate::{
     Failure,
     attempts::Attempts,
-    conversation,
-    pending::{Pending, Progress},
+    catalogue::Catalogue,
+    conversation::{self, Earlier},
+    pending::{Announcement, Pending, Progress},
 };
 
 /// Sends messages to one server-b and keeps their history.
@@ -21,6 +28,8 @@ pub struct Messenger {
     responder: ResponderClient,
     ledger: Ledger,
     backoff: Backoff,
+    catalogue: Catalogue,
+    subscribers: Subscribers,
 }
 
 /// A message that keeps the rules, and the conversation that it continues.
@@ -41,6 +50,24 @@ pub struct Delivery {
     pub trace: TraceParent,
     /// In one piece, or piece by piece.
     pub mode: Mode,
+    /// Who wants to hear how it gets on. What finds no place there is left out.
+    pub stages: Option<mpsc::Sender<Stage>>,
+}
+
+/// How a message gets on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// An attempt is on its way; they are counted from 1.
+    Sent(u32),
+    /// An attempt has failed, and the next one follows.
+    Waiting {
+        /// The attempt that failed.
+        attempt: u32,
+        /// Stable name of the error.
+        code: String,
+        /// Time until the next one.
+        wait: Duration,
+    },
 }
 
 /// How an answer comes.
@@ -67,7 +94,14 @@ impl Messenger {
     /// A messenger to this server-b with this memory.
     #[must_use]
     pub fn new(responder: ResponderClient, ledger: Ledger, backoff: Backoff) -> Self {
-        Self { responder, ledger, backoff }
+        let (catalogue, subscribers) = (Catalogue::default(), Subscribers::default());
+        Self { responder, ledger, backoff, catalogue, subscribers }
+    }
+
+    /// The same messenger, which tells these subscribers of every exchange that it records.
+    #[must_use]
+    pub fn telling(self, subscribers: Subscribers) -> Self {
+        Self { subscribers, ..self }
     }
 
     /// Sends a message and waits for its answer. What became of it is in the ledger when this returns.
@@ -75,16 +109,16 @@ impl Messenger {
     /// # Errors
     /// When the conversation cannot be read, the delivery is called off, or server-b gives no answer after all attempts.
     pub async fn send(&self, mut message: Message, delivery: Delivery) -> Result<Sent, Failure> {
-        let conversation = match message.conversation.take() {
+        let (conversation, begins) = match message.conversation.take() {
             Some(id) => {
-                let turns = conversation::earlier_turns(&self.ledger, &id).await;
-                let turns = turns.map_err(|error| ledger_failed(&error))?;
+                let Earlier { turns, begins } = self.earlier(&id).await?;
                 message.request.history = (!turns.is_empty()).then_some(turns);
-                id
+                (id, begins)
             }
-            None => conversation::new_id(),
+            None => (conversation::new_id(), true),
         };
-        let mut pending = Pending::new(&self.ledger, &message, &conversation);
+        let announcement = Announcement::new(&self.subscribers, &conversation, begins);
+        let mut pending = Pending::new(&self.ledger, &message, &conversation, announcement);
         let outcome = tokio::select! {
             biased;
             () = delivery.cancelled.cancelled() => None,
@@ -114,6 +148,39 @@ impl Messenger {
         self.ledger.history(query).await.map_err(|error| ledger_failed(&error))
     }
 
+    /// A part of the list of conversations; the one that went on last is first.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn conversations(&self, query: ConversationsQuery) -> Result<ConversationsPage, Failure> {
+        self.ledger.conversations(query).await.map_err(|error| ledger_failed(&error))
+    }
+
+    /// The number of conversations whose id begins so; `None` when they are more than `most`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn count_conversations(
+        &self,
+        id_prefix: String,
+        most: usize,
+    ) -> Result<Option<usize>, Failure> {
+        self.ledger.count_conversations(id_prefix, most).await.map_err(|error| ledger_failed(&error))
+    }
+
+    /// The conversation with this id, if there is one.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn conversation(&self, id: &str) -> Result<Option<Conversation>, Failure> {
+        self.ledger.conversation(id.to_owned()).await.map_err(|error| ledger_failed(&error))
+    }
+
+    /// What was said before in a conversation.
+    pub(crate) async fn earlier(&self, id: &str) -> Result<Earlier, Failure> {
+        conversation::earlier(&self.ledger, id).await.map_err(|error| ledger_failed(&error))
+    }
+
     /// Sums over everything ever sent.
     ///
     /// # Errors
@@ -136,6 +203,11 @@ impl Messenger {
     /// When server-b gives no answer.
     pub async fn models(&self) -> Result<ModelsResponse, Failure> {
         self.responder.models().await.map_err(|error| self.responder_failed(&error))
+    }
+
+    /// The models that a message may name, as they were known a moment ago; `None` when server-b does not tell.
+    pub async fn recent_models(&self) -> Option<Arc<ModelsResponse>> {
+        self.catalogue.models(&self.responder).await
     }
 
     /// The defaults of a message that names none.
@@ -161,6 +233,7 @@ impl Messenger {
             request,
             call: Call::new(&key).with_traceparent(&trace),
             trace: delivery.trace,
+            stages: delivery.stages.as_ref(),
         };
         let outcome = match &delivery.mode {
             Mode::Whole => attempts.whole(progress).await,

@@ -5,10 +5,11 @@ use std::time::Instant;
 use cost_calculator::{Cost, Provenance, Usage, Usd, estimated_tokens};
 use jiff::Timestamp;
 use ledger::{Exchange, Ledger, LedgerError, Outcome};
+use mcp_transport::{Change, Subscribers};
 use models::{CostProvenance, ProcessRequest, ProcessResponse, UsageReport};
 use responder_client::ResponderError;
 
-use crate::Message;
+use crate::{Message, resources};
 
 /// Stands for the model of a message that named none and was not answered.
 const UNKNOWN_MODEL: &str = "unknown";
@@ -21,6 +22,28 @@ pub(crate) struct Pending<'l> {
     /// Estimated tokens of everything that is sent with the message.
     sent_tokens: u64,
     pub(crate) progress: Progress,
+    announcement: Announcement<'l>,
+}
+
+/// What subscribers are told when the exchange is in the ledger.
+pub(crate) struct Announcement<'l> {
+    subscribers: &'l Subscribers,
+    uri: String,
+    begins: bool,
+}
+
+impl<'l> Announcement<'l> {
+    /// Of another exchange in `conversation`, which begins with it or goes on.
+    pub(crate) fn new(subscribers: &'l Subscribers, conversation: &str, begins: bool) -> Self {
+        Self { subscribers, uri: resources::uri(conversation), begins }
+    }
+
+    fn make(&self) {
+        if self.begins {
+            self.subscribers.changed(&Change::Resources);
+        }
+        self.subscribers.changed(&Change::Resource(self.uri.clone()));
+    }
 }
 
 /// How far a message has come, over all of its attempts.
@@ -52,7 +75,12 @@ impl Progress {
 }
 
 impl<'l> Pending<'l> {
-    pub(crate) fn new(ledger: &'l Ledger, message: &Message, conversation: &str) -> Self {
+    pub(crate) fn new(
+        ledger: &'l Ledger,
+        message: &Message,
+        conversation: &str,
+        announcement: Announcement<'l>,
+    ) -> Self {
         let request = &message.request;
         let exchange = Exchange {
             at: Timestamp::now(),
@@ -66,7 +94,8 @@ impl<'l> Pending<'l> {
             duration: std::time::Duration::ZERO,
         };
         let (started, sent_tokens) = (Instant::now(), sent_tokens(request));
-        Self { ledger, exchange: Some(exchange), started, sent_tokens, progress: Progress::default() }
+        let progress = Progress::default();
+        Self { ledger, exchange: Some(exchange), started, sent_tokens, progress, announcement }
     }
 
     pub(crate) async fn answered(mut self, response: &ProcessResponse) -> Result<(), LedgerError> {
@@ -77,20 +106,26 @@ impl<'l> Pending<'l> {
         exchange.model.clone_from(&response.model);
         exchange.usage = usage(&response.usage);
         exchange.cost = cost(&response.usage);
-        self.ledger.record(exchange).await.map(drop)
+        self.record(exchange).await
     }
 
     pub(crate) async fn failed(mut self, error: &ResponderError) -> Result<(), LedgerError> {
-        self.record(Outcome::Failed { code: error.code().to_owned() }).await
+        self.give_up(Outcome::Failed { code: error.code().to_owned() }).await
     }
 
     pub(crate) async fn cancelled(mut self) -> Result<(), LedgerError> {
-        self.record(Outcome::Cancelled).await
+        self.give_up(Outcome::Cancelled).await
     }
 
-    async fn record(&mut self, outcome: Outcome) -> Result<(), LedgerError> {
+    async fn give_up(&mut self, outcome: Outcome) -> Result<(), LedgerError> {
         let Some(exchange) = self.unanswered(outcome) else { return Ok(()) };
-        self.ledger.record(exchange).await.map(drop)
+        self.record(exchange).await
+    }
+
+    async fn record(&self, exchange: Exchange) -> Result<(), LedgerError> {
+        self.ledger.record(exchange).await?;
+        self.announcement.make();
+        Ok(())
     }
 
     /// The exchange without its answer, with the least that it can have used. Only server-b knows the prices, so what may
@@ -118,12 +153,13 @@ impl Drop for Pending<'_> {
         };
         if let Some(exchange) = self.unanswered(outcome) {
             drop(self.ledger.finish(None, exchange)); // handed over already; nobody waits for it
+            self.announcement.make(); // who reads it now is answered after it is written
         }
     }
 }
 
 /// An estimate: server-b adds its own context to a message that has none.
-fn sent_tokens(request: &ProcessRequest) -> u64 {
+pub(crate) fn sent_tokens(request: &ProcessRequest) -> u64 {
     let turns = request.history.iter().flatten().map(|turn| turn.content.as_str());
     let texts = turns.chain(request.context.as_deref()).chain([request.message.as_str()]);
     texts.map(estimated_tokens).sum()

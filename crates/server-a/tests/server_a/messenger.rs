@@ -17,7 +17,7 @@ pub fn message(text: &str) -> Message {
 }
 
 pub fn delivery(mode: Mode) -> Delivery {
-    Delivery { cancelled: CancellationToken::new(), trace: TraceParent::start(), mode }
+    Delivery { cancelled: CancellationToken::new(), trace: TraceParent::start(), mode, stages: None }
 }
 
 pub fn whole() -> Delivery {

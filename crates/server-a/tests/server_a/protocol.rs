@@ -3,53 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use server_a::{MessengerServer, serve};
-use tokio::{
-    io::{AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex, split},
-    sync::{Notify, oneshot},
-    task::JoinHandle,
+use tokio::{io::AsyncWriteExt as _, sync::Notify};
+
+use crate::{
+    session::{LEGACY, MODERN, connect, legacy, modern},
+    support::{After, Script, StandIn},
 };
-
-use crate::support::{After, Client, Script, StandIn, memory, messenger};
-
-const LEGACY: &str = "2025-11-25";
-const MODERN: &str = "2026-07-28";
-
-struct Session {
-    client: Client<ReadHalf<DuplexStream>, WriteHalf<DuplexStream>>,
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<anyhow::Result<()>>,
-}
-
-/// A session before its handshake.
-fn connect(stand_in: &StandIn) -> Session {
-    let server = MessengerServer::new(messenger(&stand_in.url, memory()));
-    let (near, far) = duplex(1 << 16);
-    let (input, output) = split(far);
-    let (stop, stopped) = oneshot::channel();
-    let served = tokio::spawn(serve(server, input, output, async {
-        if stopped.await.is_err() {
-            std::future::pending().await // the test does not want to stop it
-        }
-    }));
-    let (input, output) = split(near);
-    Session { client: Client::new(input, output), stop, served }
-}
-
-async fn legacy(stand_in: &StandIn) -> Session {
-    let mut session = connect(stand_in);
-    session.client.initialize(LEGACY).await;
-    session
-}
-
-fn modern(mut params: Value) -> Value {
-    params["_meta"] = json!({
-        "io.modelcontextprotocol/protocolVersion": MODERN,
-        "io.modelcontextprotocol/clientCapabilities": {},
-        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-    });
-    params
-}
 
 fn text(result: &Value) -> Value {
     serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap()
@@ -204,16 +163,16 @@ async fn the_pieces_of_a_stream_are_progress_notifications() {
     let id = client.request("tools/call", params).await;
 
     for (count, piece) in [(1.0, "a "), (2.0, "language")] {
-        let notification = client.read().await.unwrap();
+        let notification = client.next_but_news().await;
         let expected = json!({"progressToken": "t", "progress": count, "message": piece});
         assert_eq!(notification["params"], expected);
     }
-    let answer = client.read().await.unwrap();
+    let answer = client.next_but_news().await;
     assert_eq!(answer["id"], id);
     assert_eq!(answer["result"]["structuredContent"]["aiResponse"], "a language");
 
     client.request("tools/call", json!({"name": "send_message_stream", "arguments": {"message": "a"}})).await;
-    assert!(client.read().await.unwrap().get("result").is_some(), "nobody asked for progress");
+    assert!(client.next_but_news().await.get("result").is_some(), "nobody asked for progress");
 }
 
 #[tokio::test]
@@ -289,7 +248,7 @@ async fn calls_in_flight_are_answered_when_the_input_ends_and_when_told_to_stop(
             session.client.output.shutdown().await.unwrap();
         }
         now.notify_one();
-        let answer = session.client.read().await.unwrap();
+        let answer = session.client.next_but_news().await;
         assert_eq!(answer["result"]["structuredContent"]["aiResponse"], "late");
         session.served.await.unwrap().unwrap();
     }
@@ -310,4 +269,28 @@ async fn after_the_grace_period_calls_in_flight_are_cancelled() {
 
     session.served.await.unwrap().unwrap();
     seen.over.await.unwrap();
+}
+
+#[tokio::test]
+async fn parameters_without_shape_are_told_apart_from_methods_that_are_not_there() {
+    let stand_in = StandIn::new([]).await;
+    let mut older = legacy(&stand_in).await.client;
+    let mut newer = connect(&stand_in).client;
+    let (both, invalid, unknown) = (["resources/read", "prompts/get", "completion/complete"], -32602, -32601);
+    let only_older = ["resources/subscribe", "resources/unsubscribe", "logging/setLevel"];
+    let only_newer = ["subscriptions/listen", "tasks/get", "tasks/update", "tasks/cancel"];
+    for (methods, in_older, in_newer) in [
+        (&both[..], invalid, invalid),
+        (&only_older, invalid, unknown),
+        (&only_newer, unknown, invalid),
+        (&["resources/write"], unknown, unknown),
+    ] {
+        for method in methods {
+            let params = json!({"uri": 7, "name": 7, "level": 7, "taskId": 7, "notifications": 7});
+            let answer = older.ask(method, params.clone()).await;
+            assert_eq!(answer["error"]["code"], in_older, "{method}: {answer}");
+            let answer = newer.ask(method, modern(params)).await;
+            assert_eq!(answer["error"]["code"], in_newer, "{method}: {answer}");
+        }
+    }
 }

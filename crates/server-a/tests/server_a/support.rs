@@ -29,6 +29,8 @@ use tokio::{
 pub enum Script {
     /// Answers in one piece.
     Answer(&'static str),
+    /// Answers with this JSON.
+    Json(&'static str),
     /// Answers with a problem of this status, and says how many seconds to wait.
     Problem(u16, Option<u64>),
     /// Answers with a retryable problem of this status and code.
@@ -80,6 +82,11 @@ impl StandIn {
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { url, seen }
+    }
+
+    /// The paths of the requests that have come and were not looked at.
+    pub fn paths(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.seen.try_recv().ok()).map(|seen| seen.path).collect()
     }
 
     /// The next request. Tests that expect none count them with `try_recv`.
@@ -139,6 +146,7 @@ async fn handle(
             over,
         ),
         (_, Some(Script::Answer(text))) => answer(text, over),
+        (_, Some(Script::Json(text))) => whole(200, serde_json::from_str(text).unwrap(), over),
         (_, Some(Script::Problem(status, wait))) => problem(status, wait, over),
         (_, Some(Script::Refusal(status, code))) => {
             whole(status, json!({"detail": "as it was told", "code": code, "retryable": true}), over)
@@ -206,6 +214,12 @@ fn end() -> Value {
         "estimatedCost": 0.0000198, "costProvenance": "exact"}})
 }
 
+/// Whether a message is of the log or about a change.
+pub fn is_news(message: &Value) -> bool {
+    let method = message["method"].as_str().unwrap_or_default();
+    method == "notifications/message" || method.starts_with("notifications/resources/")
+}
+
 /// An MCP client that writes and reads lines.
 pub struct Client<R, W> {
     pub lines: Lines<BufReader<R>>,
@@ -236,15 +250,30 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
         Some(serde_json::from_str(&line).unwrap())
     }
 
-    /// Writes a request and reads up to its answer.
-    pub async fn ask(&mut self, method: &str, params: Value) -> Value {
-        let id = self.request(method, params).await;
+    /// The next message that is neither of the log nor about a change.
+    pub async fn next_but_news(&mut self) -> Value {
+        self.next_that(|message| !is_news(message)).await
+    }
+
+    /// Reads up to the first message that is wanted.
+    pub async fn next_that(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
-            let message = self.read().await.unwrap();
-            if message["id"] == id {
+            let message = self.read().await.expect("the message comes");
+            if wanted(&message) {
                 return message;
             }
         }
+    }
+
+    /// Reads up to the answer of a request.
+    pub async fn answer_to(&mut self, id: u64) -> Value {
+        self.next_that(|message| message["id"] == id && message.get("method").is_none()).await
+    }
+
+    /// Writes a request and reads up to its answer.
+    pub async fn ask(&mut self, method: &str, params: Value) -> Value {
+        let id = self.request(method, params).await;
+        self.answer_to(id).await
     }
 
     /// The result of a tool call in the legacy era.
@@ -254,8 +283,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
     }
 
     pub async fn initialize(&mut self, version: &str) -> Value {
+        self.initialize_with(version, json!({})).await
+    }
+
+    /// Shakes hands as a client that can do these things.
+    pub async fn initialize_with(&mut self, version: &str, capabilities: Value) -> Value {
         let client = json!({"name": "test", "version": "1"});
-        let params = json!({"protocolVersion": version, "capabilities": {}, "clientInfo": client});
+        let params = json!({"protocolVersion": version, "capabilities": capabilities, "clientInfo": client});
         let answer = self.ask("initialize", params).await;
         self.write(json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
         answer
