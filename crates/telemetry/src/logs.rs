@@ -22,9 +22,9 @@ const OURS: [&str; 13] = [
     "test_communication",
     "tool_server",
 ];
-/// async-openai reports the data of an event that is not JSON as an error, word for word: a part of an answer, or of a
-/// message. The failure itself is in our own log.
-const SILENT: &str = "async_openai=off";
+/// Libraries that log what clients and models say, word for word, also as warnings and errors: async-openai the data of an
+/// event that is not JSON, rmcp the errors that it answers with. The failures themselves are in our own log.
+const SILENT: [&str; 2] = ["async_openai=off", "rmcp=off"];
 
 /// How to log; flatten it into a program's settings.
 #[derive(Debug, Clone, clap::Args)]
@@ -32,7 +32,8 @@ pub struct LogSettings {
     /// What to log: a level (error, warn, info, debug, trace) or tracing directives such as `server_b=debug`.
     ///
     /// A bare level is for this project's own crates; libraries stay at `warn`, because some log whole requests. Name a
-    /// library to see more of it; async_openai stays silent until it is named, because it logs parts of answers.
+    /// library to see more of it; async_openai and rmcp stay silent until they are named, because they log parts of answers
+    /// and of requests.
     #[arg(long = "log", env = "RUST_LOG", default_value = "info", value_name = "FILTER", value_parser = valid_filter)]
     pub filter: String,
     /// How a log line looks.
@@ -90,7 +91,7 @@ fn valid_filter(text: &str) -> Result<String, String> {
 /// Expands a bare level to our own crates and keeps libraries at `warn`, or silent.
 fn directives(filter: &str) -> String {
     // First, so that a directive of the user's for the same library takes its place.
-    let mut expanded = vec![SILENT.to_owned()];
+    let mut expanded = SILENT.map(str::to_owned).to_vec();
     for directive in filter.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
         match directive.parse::<LevelFilter>() {
             Ok(level) => {

@@ -37,7 +37,7 @@ pub enum SessionError {
 /// What the end of the input means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InputEnd {
-    /// There are no more requests, but the client still reads: a pipe was closed.
+    /// There are no more requests, but the client still reads: a pipe was closed. Such a session has a `stopping` of its own.
     NoMoreRequests,
     /// The client is gone, and nobody wants the answers.
     Gone,
@@ -68,11 +68,14 @@ where
         deadline: None,
     };
     let _ends_with_us = give_up.clone().drop_guard();
-    match handler.serve_with_ct(session, give_up).await {
+    // On the heap: without optimisation the handshake alone would take most of a thread's stack.
+    match Box::pin(handler.serve_with_ct(session, give_up)).await {
         Ok(running) => Ok(running.waiting().await.map(drop)?),
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => Ok(()),
         // Its text could quote a message.
         Err(ServerInitializeError::ExpectedInitializeRequest(_)) => Err(SessionError::NotARequest),
+        // The answer could not be written: the client has gone.
+        Err(ServerInitializeError::TransportError { .. }) => Ok(()),
         Err(error) => Err(SessionError::Handshake(Box::new(error))),
     }
 }
@@ -172,8 +175,11 @@ where
                         self.give_up.cancel();
                         return None;
                     }
-                    _ => *self.deadline.insert(Instant::now() + GRACE),
+                    // Streams that only listen would never end by themselves.
+                    Some(None) => self.stopping.cancel(),
+                    None => {}
                 }
+                *self.deadline.insert(Instant::now() + GRACE)
             }
         };
         self.finish(deadline).await;

@@ -9,7 +9,7 @@ use std::{
 
 use axum::{
     body::Bytes,
-    extract::{OriginalUri, Query, State},
+    extract::{OriginalUri, Query, State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header},
     response::{
         IntoResponse as _, Response, Sse,
@@ -28,7 +28,7 @@ use uuid::Uuid;
 use super::{
     access::Credentials,
     channel::{Ends, channel},
-    decode::decode,
+    decode::{decode, too_large},
     mount::Mount,
     reply::{error, refuse},
     session::{InputEnd, serve_session},
@@ -118,7 +118,7 @@ pub(crate) async fn message<H: ServerHandler>(
     State(streams): State<Arc<Streams<H>>>,
     Query(Addressed { session_id }): Query<Addressed>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let Some(id) = session_id else {
         return refuse(
@@ -136,7 +136,14 @@ pub(crate) async fn message<H: ServerHandler>(
             "this session belongs to somebody else: send the key that opened it",
         );
     }
-    let message = match decode(&body) {
+    let message = match body {
+        Ok(body) => decode(&body),
+        Err(broken) if broken.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            return error(broken.status(), &too_large(streams.mount.max_message));
+        }
+        Err(_) => return refuse(StatusCode::BAD_REQUEST, "the request broke off"),
+    };
+    let message = match message {
         Ok(message) => message,
         Err(refused) => return error(StatusCode::BAD_REQUEST, &refused),
     };
