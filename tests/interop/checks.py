@@ -221,9 +221,9 @@ class Story:
         check_failure(answer, "connection refused")
 
 
-def check_exit_code(report, name, server_a):
+def check_ending(report, name, server_a):
     try:
-        expect(server_a.exit_code(), 0, "the exit code of server-a (None: ended by force)")
+        expect(server_a.endings(), ["ended with 0"], "how server-a ended")
     except AssertionError as error:
         report.failure(name, error)
     else:

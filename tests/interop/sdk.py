@@ -5,15 +5,14 @@ usage: sdk.py LABEL [auto|legacy]    (the mode is of SDK 2 and later, which can 
 
 import contextlib
 import signal
-import socket
 import sys
 import traceback
 
 import anyio
 from mcp import StdioServerParameters
 
-from checks import Answer, Report, Story, check_exit_code
-from servers import ServerA, server_b, temporary_folder
+from checks import Answer, Report, Story, check_ending
+from servers import child_program, server_b, settings_of_server_a, temporary_folder, unused_port
 
 STEP_SECONDS = 20
 SESSION_SECONDS = 30
@@ -45,7 +44,7 @@ def schemas(tool):
 async def session_of(server_a, mode, log):
     """A session over stdio; leaving it closes the server's standard input."""
     parameters = StdioServerParameters(
-        command=server_a.command, args=server_a.arguments, env=server_a.environment, cwd=server_a.folder
+        command=server_a.command, env=server_a.environment, cwd=server_a.folder
     )
     if mode:
         from mcp.client import Client as Connection
@@ -71,22 +70,21 @@ async def play(report, mode, server_a, part):
             else:
                 report.failure(f"speaks {expected}", ValueError(version))
             await part(Story(report, client, lambda: anyio.fail_after(STEP_SECONDS)))
-    check_exit_code(report, "server-a ends with 0 when its input is closed", server_a)
+    check_ending(report, "server-a ends with 0 when its input is closed", server_a)
 
 
 async def main(report, mode):
     with temporary_folder() as folder:
         with server_b(folder) as url:
-            await play(report, mode, ServerA(folder, url), Story.with_server_b)
+            await play(report, mode, server_a_in(folder, url), Story.with_server_b)
     with temporary_folder() as folder:
-        server_a = ServerA(folder, f"http://127.0.0.1:{unused_port()}", RETRY_ATTEMPTS="2", RETRY_BASE_MS="1")
+        url = f"http://127.0.0.1:{unused_port()}"
+        server_a = server_a_in(folder, url, RETRY_ATTEMPTS="2", RETRY_BASE_MS="1")
         await play(report, mode, server_a, Story.without_server_b)
 
 
-def unused_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+def server_a_in(folder, server_b_url, **settings):
+    return child_program(folder, "server-a", **settings_of_server_a(folder, server_b_url), **settings)
 
 
 if __name__ == "__main__":

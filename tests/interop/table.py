@@ -1,0 +1,107 @@
+"""The matrix as tables, made of the lines of a run. docs/interop.md must show the same.
+
+usage: table.py print RESULTS
+       table.py check RESULTS    (prints one line of a report)
+"""
+
+import json
+import pathlib
+import re
+import sys
+
+from checks import Report
+
+HERE = pathlib.Path(__file__).parent
+DOCUMENT = HERE.parents[1] / "docs/interop.md"
+SERVERS = ["server-a", "server-b", "tool-server"]
+TRANSPORTS = ["stdio", "Streamable HTTP", "HTTP+SSE", "WebSocket"]
+VISIT = re.compile(r"ok +(.+), (legacy|auto|modern): (server-a|server-b|tool-server) over ([^,]+), ([\d-]+):")
+MEETING = re.compile(r"ok +our client: (auto|legacy), with (\S+) over ([^,]+), ([\d-]+):")
+# Where the pin of each name is: a package of package.json, or of a requirements file.
+PINS = {
+    "Inspector": "@modelcontextprotocol/inspector",
+    "TypeScript SDK 1": "@modelcontextprotocol/sdk",
+    "TypeScript SDK 2": "@modelcontextprotocol/client",
+    "Python SDK 1": "requirements-sdk-1.txt mcp",
+    "Python SDK 2": "requirements-sdk-2.txt mcp",
+    "fastmcp": "requirements-fastmcp.txt fastmcp",
+    "server-everything": "@modelcontextprotocol/server-everything",
+    "server-filesystem": "@modelcontextprotocol/server-filesystem",
+    "server-memory": "@modelcontextprotocol/server-memory",
+    "mcp-server-time": "requirements-time.txt mcp-server-time",
+    "supergateway": "supergateway",
+}
+
+
+def version(name):
+    """The package behind a name, and its version."""
+    file, _, package = PINS[name].rpartition(" ")
+    if file:
+        pin = re.search(rf"^{re.escape(package)}==(.+)$", (HERE / file).read_text(), re.MULTILINE)
+        return f"`{package}` {pin[1]}"
+    return f"`{package}` {json.loads((HERE / 'package.json').read_text())['dependencies'][package]}"
+
+
+def clients(lines):
+    """For each client and mode, what it spoke over each transport with each server."""
+    rows = {}
+    for client, mode, server, transport, revision in found(VISIT, lines):
+        cells = rows.setdefault((client, mode), {})
+        cells.setdefault(transport, {}).setdefault(revision, []).append(server)
+    for (client, mode), cells in sorted(rows.items()):
+        yield [client, version(client), mode, *(of_all_servers(cells.get(transport)) for transport in TRANSPORTS)]
+
+
+def of_all_servers(revisions):
+    """The revision alone when all three servers speak it."""
+    if not revisions:
+        return "–"
+    parts = []
+    for revision, servers in sorted(revisions.items()):
+        whom = "" if sorted(servers) == SERVERS else f" ({', '.join(sorted(servers))} only)"
+        parts.append(revision + whom)
+    return "; ".join(parts)
+
+
+def servers(lines):
+    """For each server of another maker and each mode of our client, what they spoke over each transport."""
+    rows = {}
+    for mode, server, transport, revision in found(MEETING, lines):
+        rows.setdefault((server, mode), {})[transport] = revision
+    for (server, mode), cells in sorted(rows.items()):
+        yield [server, version(server), mode, *(cells.get(transport, "–") for transport in TRANSPORTS)]
+
+
+def found(pattern, lines):
+    return [match.groups() for match in map(pattern.match, lines) if match]
+
+
+def table(head, rows):
+    lines = [[head, "package", "mode", *TRANSPORTS], ["---"] * (3 + len(TRANSPORTS)), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def tables(lines):
+    return {"clients": table("client", clients(lines)), "servers": table("server", servers(lines))}
+
+
+def check(lines):
+    report, document = Report("docs/interop.md"), DOCUMENT.read_text()
+    for name, made in tables(lines).items():
+        shown = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- end -->", document, re.DOTALL)
+        wrong = set(made.splitlines()) ^ set(shown[1].splitlines()) if shown else {"there is no such table"}
+        if wrong:
+            report.failure(f"its table of {name} is what this run saw", ValueError("; ".join(sorted(wrong))))
+        else:
+            report.passed(f"its table of {name} is what this run saw")
+    report.end()
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["print", results]:
+            print("\n\n".join(tables(pathlib.Path(results).read_text().splitlines()).values()))
+        case ["check", results]:
+            check(pathlib.Path(results).read_text().splitlines())
+        case _:
+            sys.exit(__doc__)
