@@ -2,6 +2,7 @@
 
 mod problem;
 mod process;
+mod rules;
 mod service;
 mod stream;
 

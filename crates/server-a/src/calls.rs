@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use futures_util::future::{OptionFuture, join3};
+use mcp_tools::{Arguments, Reply};
 use mcp_transport::{ClientLog, is_modern};
 use rmcp::{
     ErrorData, RoleServer,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CreateTaskResult,
-        InputRequiredResult, JsonObject, ProgressNotificationParam, Task,
+        CallToolRequestParams, CallToolResponse, CallToolResult, CreateTaskResult, InputRequiredResult,
+        JsonObject, ProgressNotificationParam, Task,
     },
     service::RequestContext,
 };
@@ -18,8 +19,7 @@ use telemetry::TraceParent;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::{
-    Delivery, Failure, Message, MessengerServer, Mode, Stage,
-    arguments::Arguments,
+    Delivery, Failure, Message, MessengerServer, Mode, Stage, arguments,
     asking::{Asked, Returned},
     journal::{Journal, MAX_STAGES},
     results::{HistoryResult, SentResult, StatisticsResult},
@@ -29,9 +29,6 @@ use crate::{
 
 /// Pieces of an answer that wait for a slow client; the stream from server-b waits then too.
 const MAX_WAITING_PIECES: usize = 16;
-
-/// A result in both of its forms.
-type Reply = (Value, String);
 
 /// Why a call has no result.
 pub(crate) enum Refusal {
@@ -95,7 +92,7 @@ impl Call<'_> {
     ) -> Result<Answer, Refusal> {
         let tool = returned.tool;
         let place = self.server.place()?;
-        let message = arguments.message()?;
+        let message = arguments::message(arguments)?;
         let messenger = self.server.messenger().await;
         let message = match self.server.asking().settle(messenger, message, returned, self.context).await? {
             Asked::Settled(message) => message,
@@ -162,9 +159,9 @@ impl Call<'_> {
         let _place = self.server.place()?;
         let messenger = self.server.messenger().await;
         if tool == ToolName::History {
-            return reply(&HistoryResult::new(messenger.history(arguments.history()?).await?));
+            return reply(&HistoryResult::new(messenger.history(arguments::history(arguments)?).await?));
         }
-        arguments.finish()?;
+        arguments::nothing(arguments)?;
         let about = async {
             match tool {
                 ToolName::Health => reply(&messenger.health().await?),
@@ -276,20 +273,17 @@ pub(crate) fn shapeless_arguments() -> CallToolResult {
 }
 
 fn reply(result: &impl Serialize) -> Result<Reply, Failure> {
-    let both = serde_json::to_value(result).and_then(|value| Ok((value, serde_json::to_string(result)?)));
-    both.map_err(|error| {
+    Reply::of(result).map_err(|error| {
         tracing::error!(%error, "a result is not JSON");
         Failure::internal()
     })
 }
 
 fn result(answer: Result<Reply, Failure>) -> CallToolResult {
-    let failed = answer.is_err();
-    let (value, text) = answer.or_else(|failure| reply(&failure)).unwrap_or_default();
-    let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
-    result.structured_content = Some(value);
-    result.is_error = Some(failed);
-    result
+    match answer {
+        Ok(reply) => reply.success(),
+        Err(failure) => Reply::of(&failure).unwrap_or_default().failure(),
+    }
 }
 
 fn object(result: &CallToolResult) -> JsonObject {

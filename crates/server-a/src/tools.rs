@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
+use mcp_tools::{input, output};
 use models::{CONTEXT_MAX_CHARS, ConfigResponse, HealthResponse, MESSAGE_MAX_CHARS, ModelsResponse};
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
-use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Value, json};
 
 use crate::{
@@ -44,7 +44,7 @@ impl ToolName {
 
 /// All tools, as `tools/list` shows them. Built when they are first asked for: a start should not wait for them.
 pub(crate) static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
-    let sent = output::<SentResult>();
+    let sent = output::<SentResult, Failure>();
     vec![
         sending(
             "send_message_to_ai",
@@ -66,35 +66,35 @@ pub(crate) static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
             "Read earlier messages and answers, oldest first, with tokens and cost, and the totals. Without conversation_id: of \
              all conversations. The newest page comes first; pass nextBefore as before to get the page before it.",
             history_input(),
-            output::<HistoryResult>(),
+            output::<HistoryResult, Failure>(),
         ),
         reading(
             "get_ai_usage_stats",
             "AI usage statistics",
             "Get requests, tokens, cost in US dollars and response time, in total and by model, over everything ever sent.",
             no_input(),
-            output::<StatisticsResult>(),
+            output::<StatisticsResult, Failure>(),
         ),
         reading(
             "check_server_b_health",
             "Health of Server B",
             "Check whether Server B runs and whether its model provider is configured and answers.",
             no_input(),
-            output::<HealthResponse>(),
+            output::<HealthResponse, Failure>(),
         ),
         reading(
             "list_available_models",
             "Available models",
             "List the models that a message may name as model, and the default one.",
             no_input(),
-            output::<ModelsResponse>(),
+            output::<ModelsResponse, Failure>(),
         ),
         reading(
             "get_server_b_config",
             "Configuration of Server B",
             "Get the provider, model, temperature and token limit that Server B uses for a message that names none.",
             no_input(),
-            output::<ConfigResponse>(),
+            output::<ConfigResponse, Failure>(),
         ),
     ]
 });
@@ -149,7 +149,7 @@ fn message_input() -> Arc<JsonObject> {
         },
         "conversation_id": conversation_id("Conversation to continue: its earlier messages and answers go along. Default: a new one.")
     });
-    input(properties, json!(["message"]))
+    input(properties, &["message"])
 }
 
 fn history_input() -> Arc<JsonObject> {
@@ -164,47 +164,15 @@ fn history_input() -> Arc<JsonObject> {
             "description": "Only messages older than the one with this id: nextBefore of the page after it."
         }
     });
-    input(properties, json!([]))
+    input(properties, &[])
 }
 
 fn no_input() -> Arc<JsonObject> {
-    input(json!({}), json!([]))
+    input(json!({}), &[])
 }
 
 fn conversation_id(description: &str) -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": ID_MAX_CHARS, "pattern": "^\\S+$", "description": description })
-}
-
-fn input(properties: Value, required: Value) -> Arc<JsonObject> {
-    let mut schema = JsonObject::new();
-    schema.insert("type".to_owned(), json!("object"));
-    schema.insert("properties".to_owned(), properties);
-    schema.insert("required".to_owned(), required);
-    schema.insert("additionalProperties".to_owned(), json!(false));
-    Arc::new(schema)
-}
-
-/// What a tool gives: its result, or the failure. Some clients hold failures to the schema too.
-fn output<T: JsonSchema>() -> Arc<JsonObject> {
-    let plain = RecursiveTransform(without_number_format);
-    let mut generator = SchemaSettings::draft2020_12().with_transform(plain).into_generator();
-    let shapes = [generator.subschema_for::<T>(), generator.subschema_for::<Failure>()];
-    let mut schema = JsonObject::new();
-    schema.insert("type".to_owned(), json!("object"));
-    schema.insert("anyOf".to_owned(), json!(shapes));
-    schema.insert("$defs".to_owned(), Value::Object(generator.take_definitions(true)));
-    Arc::new(schema)
-}
-
-/// `uint64` and the like are Rust's words: validators of other languages do not know them.
-fn without_number_format(schema: &mut Schema) {
-    let numeric = matches!(
-        schema.get("type").and_then(Value::as_str).or_else(|| schema.get("type")?.get(0)?.as_str()),
-        Some("integer" | "number")
-    );
-    if numeric {
-        schema.remove("format");
-    }
 }
 
 #[cfg(test)]

@@ -3,12 +3,8 @@
 use ledger::HistoryQuery;
 use mcp_tools::Arguments;
 use models::{FieldError, ProcessRequest};
-use serde_valid::Validate as _;
 
-use crate::{
-    body::{InvalidBody, broken_rules},
-    defaults::Changes,
-};
+use crate::{body::InvalidBody, defaults::Changes};
 
 /// Messages of a page of the history, when nothing else is asked for.
 pub(super) const PAGE_DEFAULT: u64 = 50;
@@ -83,9 +79,7 @@ fn max_tokens(arguments: &mut Arguments, limit: u32) -> Option<u32> {
 }
 
 fn checked(request: ProcessRequest, mut arguments: Arguments) -> Result<ProcessRequest, InvalidBody> {
-    if let Err(errors) = request.validate() {
-        arguments.rules(broken_rules(&errors));
-    }
+    arguments.rules(request.broken_rules());
     nothing(arguments)?;
     Ok(request)
 }
