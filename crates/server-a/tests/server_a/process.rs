@@ -129,7 +129,7 @@ async fn what_a_client_asks_for_in_vain_is_not_in_the_log() {
         assert!(answer["error"].is_object(), "{answer}");
     }
     let (_, log) = program.end().await;
-    assert!(log.contains("response error") && !log.contains("private words"), "{log}");
+    assert!(log.contains("ready") && !log.contains("private words"), "{log}");
 }
 
 #[tokio::test]
