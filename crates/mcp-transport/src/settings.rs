@@ -27,7 +27,7 @@ pub struct NetworkSettings {
     /// Those of this machine are always allowed.
     #[arg(long, env = "MCP_ALLOWED_HOSTS", value_delimiter = ',')]
     pub mcp_allowed_hosts: Vec<String>,
-    /// Origins of web pages that may call, for instance https://app.example.com, separated by commas. Pages of this machine
+    /// Origins of web pages that may call, for instance `https://app.example.com`, separated by commas. Pages of this machine
     /// always may.
     #[arg(long, env = "MCP_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub mcp_allowed_origins: Vec<String>,
