@@ -1,30 +1,87 @@
-//! `mcp-floor`: the least MCP server over stdio that does what server-a's main tool does.
+//! `mcp-floor [stdio | stdio-pipes | http [ADDRESS]]`: the least MCP server, and what the SDK gives by itself over these transports.
 //!
-//! `send_message_to_ai` posts to `$SERVER_B_URL/process` (default `http://127.0.0.1:8000`) and gives the answer back;
-//! `echo` gives its argument back and shows what the SDK and the pipe cost without any HTTP. No history, retry, log
-//! or checked argument.
+//! `echo` gives its argument back, in the words of tool-server; `send_message_to_ai` posts to `$SERVER_B_URL/process`
+//! (default `http://127.0.0.1:8000`) and gives the answer back, as server-a does. No history, retry, log or checked
+//! argument. Over HTTP it is the SDK's service for Streamable HTTP with its defaults, behind `/mcp`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context;
+use axum::Router;
+use axum::serve::ListenerExt;
+use clap::{Parser, Subcommand};
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
-use rmcp::{ServerHandler, ServiceExt, tool, tool_handler, tool_router, transport::stdio};
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService, stdio, stdio_pipes};
+use rmcp::{ServerHandler, ServiceExt, tool, tool_handler, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+
+/// The least MCP server, the floor of server-a and tool-server.
+#[derive(Parser)]
+struct Options {
+    #[command(subcommand)]
+    transport: Option<Transport>,
+}
+
+#[derive(Subcommand)]
+enum Transport {
+    /// One client on standard input and output, the default.
+    Stdio,
+    /// The same, without threads that wait for the pipes.
+    StdioPipes,
+    /// Streamable HTTP at `/mcp`.
+    Http {
+        /// Where to listen.
+        #[arg(default_value = "127.0.0.1:9100")]
+        address: SocketAddr,
+    },
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "the least program has one setting and no `Config`")]
     let server_b = std::env::var("SERVER_B_URL").unwrap_or_else(|_| "http://127.0.0.1:8000".to_owned());
     let floor = McpFloor::new(&server_b)?;
-    floor.serve(stdio()).await.context("no MCP session")?.waiting().await.context("mcp-floor stopped")?;
+    match Options::parse().transport.unwrap_or(Transport::Stdio) {
+        Transport::Stdio => serve_streams(floor, stdio()).await,
+        Transport::StdioPipes => serve_streams(floor, stdio_pipes()).await,
+        Transport::Http { address } => serve_http(floor, address).await,
+    }
+}
+
+async fn serve_streams<R, W>(floor: McpFloor, streams: (R, W)) -> anyhow::Result<()>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    floor.serve(streams).await.context("no MCP session")?.waiting().await.context("mcp-floor stopped")?;
     Ok(())
+}
+
+async fn serve_http(floor: McpFloor, address: SocketAddr) -> anyhow::Result<()> {
+    let sessions = Arc::new(LocalSessionManager::default());
+    let config = StreamableHttpServerConfig::default();
+    let service = StreamableHttpService::new(move || Ok(floor.clone()), sessions, config);
+    let listener = TcpListener::bind(address).await.with_context(|| format!("{address} cannot be bound"))?;
+    // Nagle's algorithm holds the small writes of a stream back until the peer's delayed acknowledgement (40 ms).
+    let listener = listener.tap_io(|socket| {
+        socket.set_nodelay(true).ok(); // fails on a connection that is already closed, and then nothing is lost
+    });
+    let router = Router::new().route_service("/mcp", service);
+    axum::serve(listener, router).await.context("mcp-floor stopped")
 }
 
 #[derive(Clone)]
 struct McpFloor {
     http: reqwest::Client,
-    process_url: String,
-    tool_router: ToolRouter<Self>,
+    process_url: Arc<str>,
+    /// Shared: without sessions, every request has a handler of its own.
+    tool_router: Arc<ToolRouter<Self>>,
 }
 
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -37,13 +94,14 @@ struct Question {
 impl McpFloor {
     fn new(server_b: &str) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().no_proxy().build().context("no HTTP client")?;
-        Ok(Self { http, process_url: format!("{server_b}/process"), tool_router: Self::tool_router() })
+        let process_url = format!("{server_b}/process").into();
+        Ok(Self { http, process_url, tool_router: Arc::new(Self::tool_router()) })
     }
 
     /// Give the message back.
     #[tool]
     async fn echo(&self, Parameters(question): Parameters<Question>) -> String {
-        question.message
+        format!("Echo: {}", question.message)
     }
 
     /// Send a message and get the model's answer.
@@ -54,7 +112,7 @@ impl McpFloor {
     }
 
     async fn post(&self, question: &Question) -> reqwest::Result<String> {
-        let response = self.http.post(&self.process_url).json(question).send().await?;
+        let response = self.http.post(&*self.process_url).json(question).send().await?;
         response.error_for_status()?.text().await
     }
 }

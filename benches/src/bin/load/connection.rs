@@ -36,28 +36,78 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// An answer whose status is not 200, or that is not HTTP/1.1. The connection is of no use afterwards.
+    /// An answer whose status is no success, or that is not HTTP/1.1. The connection is of no use afterwards.
     pub(crate) async fn exchange(&mut self, request: &[u8], body: impl FnMut(&[u8])) -> Result<()> {
-        self.stream.write_all(request).await?;
-        match self.head().await? {
+        self.exchange_with_headers(request, |_, _| (), body).await
+    }
+
+    /// The same, and each header of the answer goes to `header`: its name and its value.
+    pub(crate) async fn exchange_with_headers(
+        &mut self,
+        request: &[u8],
+        header: impl FnMut(&[u8], &[u8]),
+        body: impl FnMut(&[u8]),
+    ) -> Result<()> {
+        self.send(request).await?;
+        match self.success(header).await? {
             Framing::Length(length) => self.fixed(length, body).await,
             Framing::Chunked => self.chunks(body).await,
         }
     }
 
-    async fn head(&mut self) -> Result<Framing> {
-        let line = self.line().await?;
-        let status_line = &self.input[line];
-        if !status_line.starts_with(b"HTTP/1.1 200") {
-            return Err(invalid(&String::from_utf8_lossy(status_line)));
+    /// Sends a request whose answer is a stream, to be read with [`Connection::chunk`].
+    pub(crate) async fn open_stream(&mut self, request: &[u8]) -> Result<()> {
+        self.send(request).await?;
+        match self.success(|_, _| ()).await? {
+            Framing::Chunked => Ok(()),
+            Framing::Length(_) => Err(invalid("an answer that is no stream")),
         }
+    }
+
+    /// Sends a request after whose answer the connection speaks another protocol.
+    pub(crate) async fn upgrade(&mut self, request: &[u8]) -> Result<()> {
+        self.send(request).await?;
+        match self.head(|_, _| ()).await? {
+            (101, _) => Ok(()),
+            (status, _) => Err(refused(status)),
+        }
+    }
+
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    /// The next `count` bytes, whatever they mean.
+    pub(crate) async fn take(&mut self, count: usize) -> Result<&[u8]> {
+        while self.input.len() - self.at < count {
+            self.fill().await?;
+        }
+        let start = self.at;
+        self.at += count;
+        Ok(&self.input[start..self.at])
+    }
+
+    /// The head of an answer that must be a success, as far as the body's length.
+    async fn success(&mut self, header: impl FnMut(&[u8], &[u8])) -> Result<Framing> {
+        match self.head(header).await? {
+            (200..300, Some(framing)) => Ok(framing),
+            (200..300, None) => Err(invalid("an answer without a length")),
+            (status, _) => Err(refused(status)),
+        }
+    }
+
+    async fn head(&mut self, mut each: impl FnMut(&[u8], &[u8])) -> Result<(u16, Option<Framing>)> {
+        let line = self.line().await?;
+        let status = status(&self.input[line])?;
         let mut framing = None;
         loop {
             let line = self.line().await?;
             if line.is_empty() {
-                return framing.ok_or_else(|| invalid("an answer without a length"));
+                return Ok((status, framing));
             }
-            framing = framing_of(&self.input[line])?.or(framing);
+            let (name, value) = header(&self.input[line])?;
+            framing = framing_of(name, value)?.or(framing);
+            each(name, value);
         }
     }
 
@@ -76,18 +126,23 @@ impl Connection {
     }
 
     async fn chunks(&mut self, mut body: impl FnMut(&[u8])) -> Result<()> {
-        loop {
-            let line = self.line().await?;
-            match chunk_size(&self.input[line])? {
-                0 => break,
-                size => self.fixed(size, &mut body).await?,
-            }
-            if !self.line().await?.is_empty() {
-                return Err(invalid("a chunk longer than its size"));
-            }
-        }
-        while !self.line().await?.is_empty() {} // trailer fields
+        while self.chunk(&mut body).await? {}
         Ok(())
+    }
+
+    /// Hands the next chunk of a stream to `body`; `false` when the stream has ended.
+    pub(crate) async fn chunk(&mut self, body: impl FnMut(&[u8])) -> Result<bool> {
+        let line = self.line().await?;
+        let size = chunk_size(&self.input[line])?;
+        if size == 0 {
+            while !self.line().await?.is_empty() {} // trailer fields
+            return Ok(false);
+        }
+        self.fixed(size, body).await?;
+        if !self.line().await?.is_empty() {
+            return Err(invalid("a chunk longer than its size"));
+        }
+        Ok(true)
     }
 
     /// Uses up one line and gives its place in `input`, without the line's end; valid until the next read.
@@ -120,12 +175,24 @@ impl Connection {
     }
 }
 
-/// What a header line says about the body's length, if it is about that.
-fn framing_of(header: &[u8]) -> Result<Option<Framing>> {
-    let Some(colon) = header.iter().position(|&byte| byte == b':') else {
-        return Err(invalid("a header without a colon"));
-    };
-    let (name, value) = (&header[..colon], header[colon + 1..].trim_ascii());
+fn status(line: &[u8]) -> Result<u16> {
+    let digits = line.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3));
+    let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| invalid("an answer that is not HTTP/1.1"))
+}
+
+fn refused(status: u16) -> Error {
+    invalid(&format!("an answer with status {status}"))
+}
+
+fn header(line: &[u8]) -> Result<(&[u8], &[u8])> {
+    let colon = line.iter().position(|&byte| byte == b':');
+    let colon = colon.ok_or_else(|| invalid("a header without a colon"))?;
+    Ok((&line[..colon], line[colon + 1..].trim_ascii()))
+}
+
+/// What a header says about the body's length, if it is about that.
+fn framing_of(name: &[u8], value: &[u8]) -> Result<Option<Framing>> {
     if name.eq_ignore_ascii_case(b"content-length") {
         return number(value, 10).map(|length| Some(Framing::Length(length)));
     }
@@ -144,7 +211,8 @@ fn number(digits: &[u8], radix: u32) -> Result<usize> {
     usize::from_str_radix(digits, radix).map_err(|_| invalid("a length that is no number"))
 }
 
-fn invalid(what: &str) -> Error {
+/// An error about what a server sent.
+pub(crate) fn invalid(what: &str) -> Error {
     Error::new(ErrorKind::InvalidData, what)
 }
 
@@ -195,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_not_200_is_an_error_that_names_the_status() {
+    async fn an_answer_that_is_no_success_is_an_error_that_names_the_status() {
         let error =
             body_of(&["HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"]).await.unwrap_err();
         assert!(error.to_string().contains("503"), "{error}");

@@ -4,19 +4,18 @@ use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use crate::callers::Protocol;
 use crate::connection::Connection;
-use crate::measurement::{Budget, FAILURES_IN_A_ROW, Load, Outcome};
-use crate::target::Target;
+use crate::events::Events;
+use crate::measurement::Outcome;
 
-/// Callers that all send the same request.
-pub(crate) struct Callers {
-    address: SocketAddr,
-    request: Vec<u8>,
-    answer: Answer,
-    connections: Vec<Option<Connection>>,
+/// The same request again and again.
+pub(crate) struct Http {
+    pub(crate) address: SocketAddr,
+    pub(crate) request: Vec<u8>,
+    pub(crate) answer: Answer,
 }
 
 /// What the answers are.
@@ -28,104 +27,49 @@ pub(crate) enum Answer {
     Events,
 }
 
-impl Callers {
-    pub(crate) fn new(target: &Target, request: Vec<u8>, answer: Answer, callers: usize) -> Self {
-        let connections = (0..callers).map(|_| None).collect();
-        Self { address: target.address, request, answer, connections }
-    }
-}
+impl Protocol for Http {
+    type Line = Connection;
 
-impl Load for Callers {
-    async fn run(&mut self, budget: &Budget) -> Outcome {
-        let (address, request, answer) = (self.address, &self.request, self.answer);
-        let outcomes = self.connections.iter_mut().map(async |connection| {
-            let mut caller = Caller { address, request, answer, connection, outcome: Outcome::default() };
-            let in_time = timeout_at(budget.cut_off(), caller.call_until_the_end_of(budget)).await;
-            if in_time.is_err() {
-                caller.outcome.failed(&"no answer");
-                *caller.connection = None;
-            }
-            caller.outcome
-        });
-        let mut sum = Outcome::default();
-        join_all(outcomes).await.into_iter().for_each(|outcome| sum.merge(outcome));
-        sum
-    }
-}
-
-struct Caller<'a> {
-    address: SocketAddr,
-    request: &'a [u8],
-    answer: Answer,
-    connection: &'a mut Option<Connection>,
-    outcome: Outcome,
-}
-
-impl Caller<'_> {
-    async fn call_until_the_end_of(&mut self, budget: &Budget) {
-        let mut failures = 0;
-        while failures < FAILURES_IN_A_ROW && budget.take() {
-            match self.call().await {
-                Ok(()) => failures = 0,
-                Err(error) => {
-                    failures += 1;
-                    self.outcome.failed(&error);
-                    *self.connection = None;
-                }
-            }
-        }
+    async fn open(&self) -> Result<Connection> {
+        Connection::open(self.address).await
     }
 
-    /// One call; a connection that is missing is opened first and not counted as a part of it.
-    async fn call(&mut self) -> Result<()> {
-        let connection = match self.connection {
-            Some(connection) => connection,
-            None => self.connection.insert(Connection::open(self.address).await?),
-        };
+    async fn call(&self, connection: &mut Connection, outcome: &mut Outcome) -> Result<()> {
         let started = Instant::now();
         match self.answer {
-            Answer::Whole => connection.exchange(self.request, |_| ()).await?,
+            Answer::Whole => connection.exchange(&self.request, |_| ()).await?,
             Answer::Events => {
                 let mut events = EventCounter::new(started);
-                connection.exchange(self.request, |piece| events.read(piece)).await?;
-                self.outcome.streamed(events.first()?, events.count);
+                connection.exchange(&self.request, |piece| events.read(piece)).await?;
+                outcome.streamed(events.first()?, events.count);
             }
         }
-        self.outcome.answered(started.elapsed());
+        outcome.answered(started.elapsed());
         Ok(())
     }
 }
 
-/// Counts the `data:` lines of an event stream and notes when the first came.
+/// Counts the events of a stream and notes when the first came.
 struct EventCounter {
     started: Instant,
     first: Option<Duration>,
     count: u64,
-    line: Vec<u8>,
+    events: Events,
     done: bool,
 }
 
 impl EventCounter {
     fn new(started: Instant) -> Self {
-        Self { started, first: None, count: 0, line: Vec::with_capacity(256), done: false }
+        Self { started, first: None, count: 0, events: Events::default(), done: false }
     }
 
     fn read(&mut self, piece: &[u8]) {
-        for part in piece.split_inclusive(|&byte| byte == b'\n') {
-            self.line.extend_from_slice(part);
-            if part.ends_with(b"\n") {
-                self.end_line();
-            }
-        }
-    }
-
-    fn end_line(&mut self) {
-        if let Some(data) = self.line.strip_prefix(b"data:") {
-            self.first.get_or_insert_with(|| self.started.elapsed());
-            self.count += 1;
-            self.done = data.trim_ascii() == b"[DONE]";
-        }
-        self.line.clear();
+        let Self { started, first, count, events, done } = self;
+        events.read(piece, |data| {
+            first.get_or_insert_with(|| started.elapsed());
+            *count += 1;
+            *done = data == b"[DONE]";
+        });
     }
 
     /// When the first event came; a stream that did not end with `[DONE]` is an error.
@@ -140,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_counted_over_the_borders_of_pieces() {
+    fn the_events_of_a_whole_stream_are_counted() {
         let mut events = EventCounter::new(Instant::now());
         for piece in ["data: {\"a\"", ":1}\n", "\nda", "ta: 2\n\n: comment\n\nevent: x\ndata: [DONE]\n\n"] {
             events.read(piece.as_bytes());

@@ -5,95 +5,85 @@
 //! whichever comes first, and speaks to loopback addresses only. The result is one line of JSON, times in
 //! microseconds.
 
+mod callers;
 mod connection;
+mod events;
 mod http;
+mod http_sse;
+mod idle;
 mod measurement;
+mod options;
 mod process_tree;
 mod stdio;
+mod streamable;
 mod target;
+mod tool_call;
+mod web_socket;
 
-use clap::{Args, Parser, Subcommand};
-use serde_json::{Map, Value};
+use clap::Parser;
+use serde::Serialize;
 
-use crate::http::{Answer, Callers};
-use crate::measurement::{Limits, Report, measure};
+use crate::callers::{Callers, Protocol};
+use crate::http::{Answer, Http};
+use crate::http_sse::HttpSse;
+use crate::idle::measure_idle;
+use crate::measurement::{Report, measure};
+use crate::options::{HttpMode, McpIdleMode, McpMode, McpStdioMode, Mode, Options, Transport};
 use crate::process_tree::ProcessTree;
 use crate::stdio::Session;
-use crate::target::Target;
-
-/// Bounded closed-loop load for servers on this machine; prints one line of JSON.
-#[derive(Parser)]
-struct Options {
-    #[command(subcommand)]
-    mode: Mode,
-}
-
-#[derive(Subcommand)]
-enum Mode {
-    /// HTTP/1.1 with one keep-alive connection a caller: POST with `--data`, otherwise GET.
-    Http(HttpMode),
-    /// The same, and the answer is a stream of server-sent events that ends with `[DONE]`.
-    Sse(HttpMode),
-    /// `tools/call` of MCP over stdio; the server is started as a child and ended afterwards.
-    McpStdio(McpMode),
-}
-
-#[derive(Args)]
-struct HttpMode {
-    /// `http://ADDRESS:PORT/PATH`, a loopback address.
-    url: Target,
-    /// Body of a POST, JSON.
-    #[arg(short, long)]
-    data: Option<String>,
-    /// Process id of the server, whose CPU time and memory are then reported with its children's.
-    #[arg(long)]
-    watch: Option<u32>,
-    #[command(flatten)]
-    limits: Limits,
-}
-
-#[derive(Args)]
-struct McpMode {
-    /// Tool to call.
-    #[arg(long)]
-    tool: String,
-    /// Its arguments, a JSON object.
-    #[arg(long, default_value = "{}", value_parser = json_object)]
-    arguments: Map<String, Value>,
-    #[command(flatten)]
-    limits: Limits,
-    /// The server's command, after `--`.
-    #[arg(last = true, required = true)]
-    command: Vec<String>,
-}
-
-fn json_object(text: &str) -> serde_json::Result<Map<String, Value>> {
-    serde_json::from_str(text)
-}
+use crate::streamable::Streamable;
+use crate::web_socket::WebSocket;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let report = match Options::parse().mode {
-        Mode::Http(mode) => http_load(&mode, Answer::Whole).await,
-        Mode::Sse(mode) => http_load(&mode, Answer::Events).await,
-        Mode::McpStdio(mode) => mcp_load(&mode).await?,
-    };
-    print(&report)
+    match Options::parse().mode {
+        Mode::Http(mode) => print(&http_load(mode, Answer::Whole).await),
+        Mode::Sse(mode) => print(&http_load(mode, Answer::Events).await),
+        Mode::Mcp(mode) => mcp_load(mode).await,
+        Mode::McpIdle(mode) => idle(mode).await,
+        Mode::McpStdio(mode) => print(&stdio_load(mode).await?),
+    }
 }
 
-async fn http_load(mode: &HttpMode, answer: Answer) -> Report {
+async fn http_load(mode: HttpMode, answer: Answer) -> Report {
     let accept = match answer {
         Answer::Whole => "*/*",
         Answer::Events => "text/event-stream",
     };
     let request = mode.url.request(accept, mode.data.as_deref());
-    let mut callers = Callers::new(&mode.url, request, answer, mode.limits.callers());
+    let http = Http { address: mode.url.address, request, answer };
+    let mut callers = Callers::new(http, mode.limits.callers());
     measure(&mut callers, mode.watch.map(ProcessTree::of), &mode.limits).await
 }
 
-async fn mcp_load(mode: &McpMode) -> anyhow::Result<Report> {
-    let (mut session, ready) = Session::start(&mode.command, mode.limits.callers()).await?;
-    session.call(&mode.tool, &mode.arguments)?;
+async fn mcp_load(mode: McpMode) -> anyhow::Result<()> {
+    async fn load(protocol: impl Protocol, mode: &McpMode) -> anyhow::Result<()> {
+        let mut callers = Callers::new(protocol, mode.limits.callers());
+        print(&measure(&mut callers, mode.watch.map(ProcessTree::of), &mode.limits).await)
+    }
+    let (target, call) = (mode.url.clone(), mode.call.tool_call());
+    match mode.over {
+        Transport::Http => load(Streamable { target, call }, &mode).await,
+        Transport::Sse => load(HttpSse { target, call }, &mode).await,
+        Transport::Ws => load(WebSocket { target, call }, &mode).await,
+    }
+}
+
+async fn idle(mode: McpIdleMode) -> anyhow::Result<()> {
+    async fn sessions(protocol: impl Protocol, mode: &McpIdleMode) -> anyhow::Result<()> {
+        print(&measure_idle(&protocol, mode.sessions.into(), &ProcessTree::of(mode.watch)).await?)
+    }
+    let (target, call) = (mode.url.clone(), mode.call.tool_call());
+    match mode.over {
+        Transport::Http => sessions(Streamable { target, call }, &mode).await,
+        Transport::Sse => sessions(HttpSse { target, call }, &mode).await,
+        Transport::Ws => sessions(WebSocket { target, call }, &mode).await,
+    }
+}
+
+async fn stdio_load(mode: McpStdioMode) -> anyhow::Result<Report> {
+    let started = Session::start(&mode.command, mode.call.tool_call(), mode.limits.callers());
+    let (mut session, ready) = started.await?;
     let tree = session.process_id().map(ProcessTree::of);
     let mut report = measure(&mut session, tree, &mode.limits).await;
     report.ready_ms = Some(ready.as_secs_f64() * 1e3);
@@ -102,7 +92,7 @@ async fn mcp_load(mode: &McpMode) -> anyhow::Result<Report> {
 }
 
 #[expect(clippy::print_stdout, reason = "the report is what this program is for")]
-fn print(report: &Report) -> anyhow::Result<()> {
+fn print(report: &impl Serialize) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string(report)?);
     Ok(())
 }

@@ -99,6 +99,11 @@ impl Outcome {
         self.last_error = Some(error.to_string().chars().take(300).collect());
     }
 
+    /// How many calls failed, and why the last one did.
+    pub(crate) fn failures(self) -> (u64, Option<String>) {
+        (self.errors, self.last_error)
+    }
+
     pub(crate) fn merge(&mut self, other: Self) {
         self.whole_us.extend(other.whole_us);
         self.first_event_us.extend(other.first_event_us);

@@ -16,16 +16,33 @@ pub(crate) struct Target {
 impl Target {
     /// The bytes of a keep-alive request: POST with `data`, otherwise GET.
     pub(crate) fn request(&self, accept: &str, data: Option<&str>) -> Vec<u8> {
-        let Self { authority, path, .. } = self;
-        let method = if data.is_some() { "POST" } else { "GET" };
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {authority}\r\nAccept: {accept}\r\n");
-        if let Some(data) = data {
-            request.push_str("Content-Type: application/json\r\n");
-            request.push_str(&format!("Content-Length: {}\r\n", data.len()));
+        let accept = format!("Accept: {accept}\r\n");
+        match data {
+            Some(data) => self.post(&accept, data),
+            None => self.get(&accept),
         }
-        request.push_str("\r\n");
-        request.push_str(data.unwrap_or_default());
-        request.into_bytes()
+    }
+
+    /// A POST of JSON with more headers: whole lines.
+    pub(crate) fn post(&self, headers: &str, data: &str) -> Vec<u8> {
+        let Self { authority, path, .. } = self;
+        let length = data.len();
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: {authority}\r\n{headers}Content-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{data}"
+        )
+        .into_bytes()
+    }
+
+    /// A GET with more headers: whole lines.
+    pub(crate) fn get(&self, headers: &str) -> Vec<u8> {
+        let Self { authority, path, .. } = self;
+        format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\n{headers}\r\n").into_bytes()
+    }
+
+    /// Another path of the same server.
+    pub(crate) fn at(&self, path: &str) -> Self {
+        Self { path: path.to_owned(), ..self.clone() }
     }
 }
 
