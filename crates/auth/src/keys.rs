@@ -3,10 +3,14 @@
 use http::{HeaderMap, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
-use subtle::{Choice, ConstantTimeEq as _};
+use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
 /// Digests of the keys that are accepted; without any, everybody may call.
 pub struct Keys(Vec<[u8; 32]>);
+
+/// A caller, as far as keys tell who it is: callers that show the same key are the same, and so are all where none is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller(u32);
 
 impl Keys {
     /// Accepts these keys.
@@ -24,16 +28,22 @@ impl Keys {
     /// Whether these headers show an accepted key. The time this takes tells nothing about the keys.
     #[must_use]
     pub fn accept(&self, headers: &HeaderMap) -> bool {
+        self.caller(headers).is_some()
+    }
+
+    /// Who calls, when these headers show an accepted key. The time this takes tells nothing about the keys.
+    #[must_use]
+    pub fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
         if !self.needed() {
-            return true;
+            return Some(Caller(0));
         }
-        let Some(shown) = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()))
-        else {
-            return false;
-        };
+        let shown = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()))?;
         // Digests have one length, and every key is compared, so neither length nor place of a match shows.
         let shown = digest(shown);
-        self.0.iter().fold(Choice::from(0), |found, key| found | key.ct_eq(&shown)).into()
+        let found = (1..)
+            .zip(&self.0)
+            .fold(0, |found, (number, key)| u32::conditional_select(&found, &number, key.ct_eq(&shown)));
+        (found != 0).then_some(Caller(found))
     }
 }
 
@@ -57,6 +67,22 @@ mod tests {
             headers.insert(header::AUTHORIZATION, shown.parse().unwrap());
         }
         Keys::new(&keys).accept(&headers)
+    }
+
+    #[test]
+    fn callers_with_one_key_are_one_caller_and_others_are_others() {
+        let caller = |keys: &[&str], shown: &'static str| {
+            let keys: Vec<_> = keys.iter().map(|key| SecretString::from(*key)).collect();
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, shown.parse().unwrap())]);
+            Keys::new(&keys).caller(&headers)
+        };
+        assert_eq!(caller(&["a", "b"], "Bearer a"), caller(&["a", "b"], "bearer  a"));
+        assert_ne!(caller(&["a", "b"], "Bearer a"), caller(&["a", "b"], "Bearer b"));
+        assert_eq!(
+            caller(&[], "Bearer a"),
+            caller(&[], "Basic b"),
+            "where no key is needed, none tells callers apart"
+        );
     }
 
     #[test]

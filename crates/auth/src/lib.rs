@@ -2,4 +2,4 @@
 
 mod keys;
 
-pub use keys::Keys;
+pub use keys::{Caller, Keys};

@@ -22,6 +22,8 @@ use tokio_io_timeout::TimeoutWriter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
+use crate::placed::Placed;
+
 /// How often an HTTP/2 connection is asked whether it still lives.
 const PING: Duration = Duration::from_secs(30);
 const MAX_STREAMS: u32 = 256;
@@ -70,13 +72,9 @@ impl Connections {
         loop {
             tokio::select! {
                 accepted = self.accept(&listener) => match accepted {
-                    Ok((stream, place)) => {
-                        let answering = self.answer(stream, stopping.clone());
-                        open.spawn(async move {
-                            answering.await;
-                            drop(place);
-                        });
-                    }
+                    Ok((stream, place)) => drop(open.spawn(self.answer(stream, place, stopping.clone()))),
+                    // That one has gone again already.
+                    Err(error) if concerns_one(&error) => {}
                     Err(error) => {
                         tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
                         sleep(ACCEPT_PAUSE).await;
@@ -102,8 +100,9 @@ impl Connections {
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
         let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
         let (stream, _) = listener.accept().await?;
-        // Streams are small writes: with Nagle's algorithm each would wait 40 ms for the reader's acknowledgement.
-        stream.set_nodelay(true)?;
+        // Streams are small writes: with Nagle's algorithm each would wait 40 ms for the reader's acknowledgement. It fails
+        // when the client has gone already, which shows when it is read.
+        let _ = stream.set_nodelay(true);
         Ok((stream, place))
     }
 
@@ -111,6 +110,7 @@ impl Connections {
     fn answer(
         &self,
         stream: TcpStream,
+        place: OwnedSemaphorePermit,
         stopping: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
         let service = TowerToHyperService::new(
@@ -127,7 +127,7 @@ impl Connections {
             // Who does not read would otherwise keep its place for ever.
             let mut stream = TimeoutWriter::new(stream);
             stream.set_timeout(Some(stall));
-            let stream = TokioIo::new(Box::pin(stream));
+            let stream = TokioIo::new(Placed { stream: Box::pin(stream), _place: place });
             let ended = if http2_spoken {
                 let mut connection = pin!(http2.serve_connection(stream, service));
                 tokio::select! {
@@ -168,6 +168,12 @@ impl Connections {
             .max_concurrent_streams(MAX_STREAMS);
         builder
     }
+}
+
+/// Whether a failed `accept` tells of one connection and not of the listener.
+fn concerns_one(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// Whether the connection begins with HTTP/2's preface. An error when it ends before it says anything.

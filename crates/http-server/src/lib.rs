@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 mod connections;
+mod placed;
 
 pub use connections::{Connections, Limits};

@@ -19,6 +19,8 @@ pub use connect::{
 };
 pub use era::is_modern;
 pub use pages::{page, unknown_cursor};
+#[doc(hidden)]
+pub use serve::Timing;
 pub use serve::{BindError, NetworkServer, SessionError, serve_stdio, serve_streams};
 pub use settings::{NetworkSettings, TransportKind};
 pub use subscribers::{Change, Subscriber, Subscribers};

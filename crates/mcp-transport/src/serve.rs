@@ -1,9 +1,12 @@
 //! The serving half: a handler, and the listeners that it is offered on.
 
 mod access;
+mod body;
 mod channel;
 mod decode;
 mod guard;
+mod known;
+mod lifetime;
 mod lines;
 mod mount;
 mod network;
@@ -15,7 +18,10 @@ mod sse;
 mod stamp;
 mod stdio;
 mod streamable;
+mod timing;
 
 pub use network::{BindError, NetworkServer};
 pub use session::SessionError;
 pub use stdio::{serve_stdio, serve_streams};
+#[doc(hidden)]
+pub use timing::Timing;

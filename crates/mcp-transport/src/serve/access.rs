@@ -31,16 +31,6 @@ enum Hosts {
     These(Vec<(String, Option<u16>)>),
 }
 
-/// What a caller showed to be let in; a session belongs to it.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Credentials(Option<HeaderValue>);
-
-impl Credentials {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        Self(headers.get(header::AUTHORIZATION).cloned())
-    }
-}
-
 impl Access {
     /// # Errors
     /// When an origin is none, or a host name cannot be one.
@@ -50,6 +40,23 @@ impl Access {
 
     pub(crate) fn needs_key(&self) -> bool {
         self.keys.needed()
+    }
+
+    /// What this server is not called by, and who may not call it.
+    fn refuse(&self, request: &Request) -> Option<Response> {
+        if !self.allows_host(request.uri(), request.headers()) {
+            tracing::warn!("a request that calls this server by another name was refused");
+            let why = "this server is not called by that Host: MCP_ALLOWED_HOSTS lists its names";
+            return Some(refuse(StatusCode::FORBIDDEN, why));
+        }
+        let origin = request.headers().get(header::ORIGIN);
+        if origin.is_some_and(|origin| !self.allows_origin(origin)) {
+            tracing::warn!("a request of a web page that may not call was refused");
+            let why =
+                "pages of this Origin may not call this server: MCP_ALLOWED_ORIGINS lists those that may";
+            return Some(refuse(StatusCode::FORBIDDEN, why));
+        }
+        None
     }
 
     fn allows_host(&self, uri: &Uri, headers: &HeaderMap) -> bool {
@@ -110,46 +117,49 @@ fn is_loopback(host: &str) -> bool {
     bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Lets a request through, or says why not. The checks come before a byte of the body is read.
-pub(crate) async fn check(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    if !access.allows_host(request.uri(), headers) {
-        tracing::warn!("a request that calls this server by another name was refused");
-        let why = "this server is not called by that Host: MCP_ALLOWED_HOSTS lists its names";
-        return refuse(StatusCode::FORBIDDEN, why);
-    }
-    let origin = headers.get(header::ORIGIN).cloned();
-    if let Some(origin) = &origin
-        && !access.allows_origin(origin)
-    {
-        tracing::warn!("a request of a web page that may not call was refused");
-        let why = "pages of this Origin may not call this server: MCP_ALLOWED_ORIGINS lists those that may";
-        return refuse(StatusCode::FORBIDDEN, why);
-    }
-    let preflight = request.method() == Method::OPTIONS
-        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-        && origin.is_some();
-    let mut response = if preflight {
-        let methods = [(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE")];
-        // `Mcp-Param-*` are as many as tools have arguments: pages get those that they ask for.
-        let asked = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-        let asked = asked.unwrap_or(HeaderValue::from_static(REQUEST_HEADERS));
-        let lasting = [(header::ACCESS_CONTROL_MAX_AGE, "600")];
-        (StatusCode::NO_CONTENT, methods, [(header::ACCESS_CONTROL_ALLOW_HEADERS, asked)], lasting)
-            .into_response()
-    } else if access.keys.accept(headers) {
-        next.run(request).await
-    } else {
-        let why = "a key is needed: send it as Authorization: Bearer KEY";
-        ([(header::WWW_AUTHENTICATE, "Bearer")], refuse(StatusCode::UNAUTHORIZED, why)).into_response()
+/// Lets a request through, with the [caller](auth::Caller) that its key names, or says why not. The checks come before a byte
+/// of the body is read.
+pub(crate) async fn check(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = match access.refuse(&request) {
+        Some(refused) => refused,
+        None if is_preflight(&request) => preflight(request.headers()),
+        None => match access.keys.caller(request.headers()) {
+            Some(caller) => {
+                request.extensions_mut().insert(caller);
+                next.run(request).await
+            }
+            None => unauthorized(),
+        },
     };
-    if let Some(origin) = origin {
-        let headers = response.headers_mut();
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = origin.filter(|origin| access.allows_origin(origin)) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(RESPONSE_HEADERS));
-        headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
     response
+}
+
+fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ORIGIN)
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn preflight(headers: &HeaderMap) -> Response {
+    // `Mcp-Param-*` are as many as tools have arguments: pages get those that they ask for.
+    let asked = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let asked = asked.unwrap_or(HeaderValue::from_static(REQUEST_HEADERS));
+    let methods = [(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE")];
+    let lasting = [(header::ACCESS_CONTROL_MAX_AGE, "600")];
+    (StatusCode::NO_CONTENT, methods, [(header::ACCESS_CONTROL_ALLOW_HEADERS, asked)], lasting)
+        .into_response()
+}
+
+fn unauthorized() -> Response {
+    let why = "a key is needed: send it as Authorization: Bearer KEY";
+    ([(header::WWW_AUTHENTICATE, "Bearer")], refuse(StatusCode::UNAUTHORIZED, why)).into_response()
 }
 
 #[cfg(test)]

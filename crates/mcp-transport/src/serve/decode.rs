@@ -31,10 +31,14 @@ pub(crate) fn refusal(text: &[u8]) -> JsonRpcError {
         }
         Ok(Value::Object(object)) => {
             let id = object.get("id").and_then(|id| serde_json::from_value(id.clone()).ok());
-            if object.get("jsonrpc").and_then(Value::as_str) == Some("2.0") {
-                invalid(id, "the message is no JSON-RPC request, notification or response")
-            } else {
+            if object.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
                 invalid(id, "the message has no \"jsonrpc\": \"2.0\"")
+            } else if object.get("method").is_some_and(Value::is_string)
+                && object.get("params").is_some_and(|params| !params.is_object())
+            {
+                JsonRpcError::new(id, ErrorData::invalid_params("params must be an object", None))
+            } else {
+                invalid(id, "the message is no JSON-RPC request, notification or response")
             }
         }
         Ok(_) => invalid(None, "the message is not a JSON object"),
@@ -54,6 +58,11 @@ mod tests {
             ("[]", ErrorCode::INVALID_REQUEST, None),
             ("7", ErrorCode::INVALID_REQUEST, None),
             (r#"{"id":3,"method":"ping"}"#, ErrorCode::INVALID_REQUEST, Some(RequestId::Number(3))),
+            (
+                r#"{"jsonrpc":"2.0","id":3,"method":"m","params":[]}"#,
+                ErrorCode::INVALID_PARAMS,
+                Some(RequestId::Number(3)),
+            ),
             (r#"{"jsonrpc":"2.0","id":3}"#, ErrorCode::INVALID_REQUEST, Some(RequestId::Number(3))),
             (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, ErrorCode::INVALID_REQUEST, None),
         ] {

@@ -1,31 +1,32 @@
 //! What every handler gets: panics become answers, results say who answered and how long they may be kept.
 
-use std::{any::Any, borrow::Cow, panic::AssertUnwindSafe, sync::Arc};
+use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt as _;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestMethod, CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskMethod,
-        CancelTaskParams, CancelledNotificationParam, CompleteRequestMethod, CompleteRequestParams,
-        CompleteResult, ConstString, ContentBlock, CustomNotification, CustomRequest, CustomResult,
-        DiscoverRequestMethod, DiscoverResult, ErrorCode, GetPromptRequestMethod, GetPromptRequestParams,
-        GetPromptResponse, GetSkillRequestParams, GetSkillResult, GetTaskMethod, GetTaskParams,
-        GetTaskResult, InitializeRequestParams, InitializeResult, InitializeResultMethod,
+        CallToolRequestMethod, CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
+        CancelledNotificationParam, CompleteRequestMethod, CompleteRequestParams, CompleteResult,
+        ConstString, ContentBlock, CustomNotification, CustomRequest, CustomResult, DiscoverResult,
+        ErrorCode, GetPromptRequestMethod, GetPromptRequestParams, GetPromptResponse, GetSkillRequestParams,
+        GetSkillResult, GetTaskParams, GetTaskResult, InitializeRequestParams, InitializeResult,
         ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesRequestMethod,
         ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult, ListSkillsResult,
         ListToolsRequestMethod, ListToolsResult, MetaObject, PaginatedRequestParams,
         ProgressNotificationParam, ProtocolVersion, ReadResourceDirectoryRequestParams,
         ReadResourceDirectoryResult, ReadResourceRequestMethod, ReadResourceRequestParams,
-        ReadResourceResponse, ServerCapabilities, ServerConfig, SetLevelRequestMethod, SetLevelRequestParams,
-        SubscribeRequestMethod, SubscribeRequestParams, SubscriptionFilter, SubscriptionsListenRequestMethod,
-        Tool, UnsubscribeRequestMethod, UnsubscribeRequestParams, UpdateTaskMethod, UpdateTaskParams,
+        ReadResourceResponse, ServerCapabilities, ServerConfig, SetLevelRequestParams,
+        SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
-use tokio_util::sync::CancellationToken;
 
-use super::stamp::{Hints, Stamp};
+use super::{
+    known::is_served,
+    lifetime::Lifetime,
+    stamp::{Hints, Stamp},
+};
 use crate::is_modern;
 
 /// A handler in its guard.
@@ -40,17 +41,30 @@ pub(crate) struct House {
     identity: MetaObject,
     /// What it offers: methods of the rest are unknown, also where rmcp has an empty answer for them.
     offers: ServerCapabilities,
-    /// Ends the streams that would otherwise never end.
-    stopping: CancellationToken,
+    lifetime: Lifetime,
 }
 
 impl House {
-    pub(crate) fn new(info: &ServerConfig, stopping: CancellationToken) -> Arc<Self> {
+    pub(crate) fn new(info: &ServerConfig, lifetime: Lifetime) -> Arc<Self> {
         let mut identity = MetaObject::new();
         if let Ok(value) = serde_json::to_value(&info.server_info) {
             identity.insert("io.modelcontextprotocol/serverInfo".to_owned(), value);
         }
-        Arc::new(Self { identity, offers: info.capabilities.clone(), stopping })
+        Arc::new(Self { identity, offers: info.capabilities.clone(), lifetime })
+    }
+
+    /// Runs `call`, for no longer than the server lives. Its panic is in the log already, with its message and place, and the
+    /// client is not told them.
+    async fn run<T>(&self, call: impl Future<Output = T> + Send) -> Result<T, ErrorData> {
+        let _counted = self.lifetime.open.token();
+        // On the heap: by value it would be copied into each of its wrappers, for every call.
+        let call = AssertUnwindSafe(Box::pin(call)).catch_unwind();
+        let call = self.lifetime.cut.run_until_cancelled(call);
+        match call.await {
+            Some(Ok(result)) => Ok(result),
+            Some(Err(_)) => Err(broken("the server failed on this request; its log says why")),
+            None => Err(broken("the server has stopped")),
+        }
     }
 
     pub(crate) fn guard<H: ServerHandler>(self: &Arc<Self>, handler: H) -> Guard<H> {
@@ -58,30 +72,14 @@ impl House {
     }
 }
 
-/// Methods with parameters: of both eras, and those that only one of them has.
-const METHODS: [&str; 8] = [
-    CallToolRequestMethod::VALUE,
-    CompleteRequestMethod::VALUE,
-    GetPromptRequestMethod::VALUE,
-    ListPromptsRequestMethod::VALUE,
-    ListResourceTemplatesRequestMethod::VALUE,
-    ListResourcesRequestMethod::VALUE,
-    ListToolsRequestMethod::VALUE,
-    ReadResourceRequestMethod::VALUE,
-];
-const LEGACY_METHODS: [&str; 4] = [
-    InitializeResultMethod::VALUE,
-    SetLevelRequestMethod::VALUE,
-    SubscribeRequestMethod::VALUE,
-    UnsubscribeRequestMethod::VALUE,
-];
-const MODERN_METHODS: [&str; 5] = [
-    CancelTaskMethod::VALUE,
-    DiscoverRequestMethod::VALUE,
-    GetTaskMethod::VALUE,
-    SubscriptionsListenRequestMethod::VALUE,
-    UpdateTaskMethod::VALUE,
-];
+/// The error for a method of a feature that the server does not have.
+fn offered<M: ConstString>(feature: Option<&impl Sized>) -> Result<(), ErrorData> {
+    feature.map(drop).ok_or_else(ErrorData::method_not_found::<M>)
+}
+
+fn broken(why: &'static str) -> ErrorData {
+    ErrorData::internal_error(why, None)
+}
 
 type Context = RequestContext<RoleServer>;
 type Notified = NotificationContext<RoleServer>;
@@ -93,28 +91,14 @@ impl<H> Guard<H> {
         &self,
         modern: bool,
         hints: Hints,
-        call: impl Future<Output = Result<T, ErrorData>>,
+        call: impl Future<Output = Result<T, ErrorData>> + Send,
     ) -> Result<T, ErrorData> {
-        let mut result = unbroken(call).await??;
+        let mut result = self.house.run(call).await??;
         if modern {
             result.stamp(&self.house.identity, hints);
         }
         Ok(result)
     }
-}
-
-/// The error for a method of a feature that the server does not have.
-fn offered<M: ConstString>(feature: Option<&impl Sized>) -> Result<(), ErrorData> {
-    feature.map(drop).ok_or_else(ErrorData::method_not_found::<M>)
-}
-
-/// Runs `call`. Its panic is in the log already, with its message and place, and the client is not told them.
-async fn unbroken<T>(call: impl Future<Output = T>) -> Result<T, ErrorData> {
-    AssertUnwindSafe(call).catch_unwind().await.map_err(|panic| broken(&*panic))
-}
-
-fn broken(_: &(dyn Any + Send)) -> ErrorData {
-    ErrorData::internal_error("the server failed on this request; its log says why", None)
 }
 
 impl<H: ServerHandler> ServerHandler for Guard<H> {
@@ -125,14 +109,15 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
     ) -> Result<CallToolResponse, ErrorData> {
         offered::<CallToolRequestMethod>(self.house.offers.tools.as_ref())?;
         let modern = is_modern(&context);
-        let call = async {
-            // As a result it reaches the model, which can then try something else.
-            let called = unbroken(self.handler.call_tool(request, context)).await;
-            called.unwrap_or_else(|error| {
-                Ok(CallToolResult::error(vec![ContentBlock::text(error.message)]).into())
-            })
-        };
-        self.answer(modern, Hints::NONE, call).await
+        let called = self.house.run(self.handler.call_tool(request, context)).await;
+        // As a result it reaches the model, which can then try something else.
+        let mut answer = called.unwrap_or_else(|error| {
+            Ok(CallToolResult::error(vec![ContentBlock::text(error.message)]).into())
+        })?;
+        if modern {
+            answer.stamp(&self.house.identity, Hints::NONE);
+        }
+        Ok(answer)
     }
 
     async fn list_tools(&self, page: Page, context: Context) -> Result<ListToolsResult, ErrorData> {
@@ -205,11 +190,11 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
     }
 
     async fn update_task(&self, request: UpdateTaskParams, context: Context) -> Result<(), ErrorData> {
-        unbroken(self.handler.update_task(request, context)).await?
+        self.house.run(self.handler.update_task(request, context)).await?
     }
 
     async fn cancel_task(&self, request: CancelTaskParams, context: Context) -> Result<(), ErrorData> {
-        unbroken(self.handler.cancel_task(request, context)).await?
+        self.house.run(self.handler.cancel_task(request, context)).await?
     }
 
     async fn list_skills(&self, page: Page, context: Context) -> Result<ListSkillsResult, ErrorData> {
@@ -224,28 +209,27 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         self.answer(is_modern(&context), Hints::FIXED, self.handler.get_skill(request, context)).await
     }
 
+    /// Methods that are not known, and known ones whose parameters have the wrong shape. The handler may answer both.
     async fn on_custom_request(
         &self,
         request: CustomRequest,
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
-        // A method that has a type comes here when its parameters have another shape.
-        let of_the_era = if is_modern(&context) { &MODERN_METHODS[..] } else { &LEGACY_METHODS };
-        let known = METHODS.iter().chain(of_the_era).any(|method| *method == request.method);
-        let answer = unbroken(self.handler.on_custom_request(request, context)).await?;
-        answer.map_err(|error| match error.code {
-            ErrorCode::METHOD_NOT_FOUND if known => {
-                ErrorData::invalid_params("the parameters have not the shape that this method wants", None)
-            }
-            _ => error,
+        let modern = is_modern(&context);
+        let method = request.method.clone();
+        let answer = self.answer(modern, Hints::NONE, self.handler.on_custom_request(request, context)).await;
+        answer.map_err(|error| {
+            let known =
+                error.code == ErrorCode::METHOD_NOT_FOUND && is_served(&method, &self.house.offers, modern);
+            if known { ErrorData::invalid_params("the parameters have the wrong shape", None) } else { error }
         })
     }
 
     /// A stream that would never end by itself ends with the server, and says so.
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         tokio::select! {
-            ended = unbroken(self.handler.listen(context)) => ended?,
-            () = self.house.stopping.cancelled() => Ok(()),
+            ended = self.house.run(self.handler.listen(context)) => ended?,
+            () = self.house.lifetime.stopping.cancelled() => Ok(()),
         }
     }
 
@@ -254,7 +238,7 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
     }
 
     async fn subscribe(&self, request: SubscribeRequestParams, context: Context) -> Result<(), ErrorData> {
-        unbroken(self.handler.subscribe(request, context)).await?
+        self.house.run(self.handler.subscribe(request, context)).await?
     }
 
     async fn unsubscribe(
@@ -262,15 +246,15 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         request: UnsubscribeRequestParams,
         context: Context,
     ) -> Result<(), ErrorData> {
-        unbroken(self.handler.unsubscribe(request, context)).await?
+        self.house.run(self.handler.unsubscribe(request, context)).await?
     }
 
     async fn set_level(&self, request: SetLevelRequestParams, context: Context) -> Result<(), ErrorData> {
-        unbroken(self.handler.set_level(request, context)).await?
+        self.house.run(self.handler.set_level(request, context)).await?
     }
 
     async fn ping(&self, context: Context) -> Result<(), ErrorData> {
-        unbroken(self.handler.ping(context)).await?
+        self.house.run(self.handler.ping(context)).await?
     }
 
     async fn initialize(
@@ -278,27 +262,27 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         request: InitializeRequestParams,
         context: Context,
     ) -> Result<InitializeResult, ErrorData> {
-        unbroken(self.handler.initialize(request, context)).await?
+        self.house.run(self.handler.initialize(request, context)).await?
     }
 
     async fn on_initialized(&self, context: Notified) {
-        let _ = unbroken(self.handler.on_initialized(context)).await;
+        let _ = self.house.run(self.handler.on_initialized(context)).await;
     }
 
     async fn on_cancelled(&self, notification: CancelledNotificationParam, context: Notified) {
-        let _ = unbroken(self.handler.on_cancelled(notification, context)).await;
+        let _ = self.house.run(self.handler.on_cancelled(notification, context)).await;
     }
 
     async fn on_progress(&self, notification: ProgressNotificationParam, context: Notified) {
-        let _ = unbroken(self.handler.on_progress(notification, context)).await;
+        let _ = self.house.run(self.handler.on_progress(notification, context)).await;
     }
 
     async fn on_roots_list_changed(&self, context: Notified) {
-        let _ = unbroken(self.handler.on_roots_list_changed(context)).await;
+        let _ = self.house.run(self.handler.on_roots_list_changed(context)).await;
     }
 
     async fn on_custom_notification(&self, notification: CustomNotification, context: Notified) {
-        let _ = unbroken(self.handler.on_custom_notification(notification, context)).await;
+        let _ = self.house.run(self.handler.on_custom_notification(notification, context)).await;
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {

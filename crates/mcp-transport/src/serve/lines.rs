@@ -62,7 +62,12 @@ where
                 if std::mem::take(&mut self.skipping) {
                     continue;
                 }
-                return Some(Ok(line));
+                // More may be read at once than was asked for.
+                return Some(if line.len() > self.max_line {
+                    Err(too_large(self.max_line))
+                } else {
+                    Ok(line)
+                });
             }
             self.searched = self.buffer.len();
             if self.skipping {

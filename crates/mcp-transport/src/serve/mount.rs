@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use rmcp::ServerHandler;
+use rmcp::{RoleServer, ServerHandler, transport::Transport};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::guard::{Guard, House};
+use super::{
+    guard::{Guard, House},
+    lifetime::Lifetime,
+    session::{InputEnd, SessionError, Terms, serve_session},
+    timing::Timing,
+};
 use crate::NetworkSettings;
 
 /// A handler in the making for every session, and the bounds of all sessions.
@@ -14,27 +18,26 @@ pub(crate) struct Mount<H> {
     make: Box<dyn Fn() -> H + Send + Sync>,
     house: Arc<House>,
     pub(crate) max_message: usize,
-    /// Places for sessions that have a connection of their own.
-    places: Arc<Semaphore>,
-    /// Sessions that have a connection of their own.
-    pub(crate) tasks: TaskTracker,
-    /// No new requests.
-    pub(crate) stopping: CancellationToken,
-    /// No more waiting for those in flight.
-    pub(crate) cut: CancellationToken,
+    /// Places for sessions, whatever their transport.
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) timing: Timing,
 }
 
 impl<H: ServerHandler> Mount<H> {
-    pub(crate) fn new(make: impl Fn() -> H + Send + Sync + 'static, settings: &NetworkSettings) -> Self {
-        let stopping = CancellationToken::new();
+    pub(crate) fn new(
+        make: impl Fn() -> H + Send + Sync + 'static,
+        settings: &NetworkSettings,
+        timing: Timing,
+    ) -> Self {
+        let lifetime = Lifetime::default();
         Self {
-            house: House::new(&make().get_info(), stopping.clone()),
+            house: House::new(&make().get_info(), lifetime.clone()),
             make: Box::new(make),
             max_message: settings.max_message(),
             places: Arc::new(Semaphore::new(settings.mcp_max_sessions as usize)),
-            tasks: TaskTracker::new(),
-            stopping,
-            cut: CancellationToken::new(),
+            lifetime,
+            timing,
         }
     }
 
@@ -46,5 +49,23 @@ impl<H: ServerHandler> Mount<H> {
     /// A place for a session, if there is one.
     pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
         self.places.clone().try_acquire_owned().ok()
+    }
+
+    /// Serves a session that has a connection of its own, for as long as that is open.
+    pub(crate) async fn serve<T>(&self, transport: T, place: OwnedSemaphorePermit)
+    where
+        T: Transport<RoleServer, Error: std::error::Error + Send + Sync + 'static> + 'static,
+    {
+        let terms = Terms {
+            end: InputEnd::Gone,
+            grace: self.timing.grace,
+            lifetime: self.lifetime.clone(),
+            holds: Box::new(place),
+        };
+        if let Err(cause) = serve_session(self.handler(), transport, terms).await {
+            // A client's mistake, of which it has been told.
+            let error: &SessionError = &cause;
+            tracing::debug!(error = error as &dyn std::error::Error, "a session ended badly");
+        }
     }
 }

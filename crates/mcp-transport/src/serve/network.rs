@@ -4,36 +4,29 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     http::StatusCode,
     middleware::from_fn_with_state,
     routing::{any, get, post},
 };
 use http_server::{Connections, Limits};
 use rmcp::ServerHandler;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::net::TcpListener;
 
 use super::{
     access::{Access, check},
     mount::Mount,
     reply::refuse,
-    session::GRACE,
     sessions::Sessions,
     socket,
     sse::{self, Streams},
     streamable::{self, Streamable},
+    timing::Timing,
 };
 use crate::NetworkSettings;
-
-/// Longest time for the head of a request to arrive, or between two requests of a connection.
-const IDLE: Duration = Duration::from_secs(75);
-/// Longest time for a client to take what it is sent.
-const STALL: Duration = Duration::from_secs(60);
 
 /// Why a server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +52,7 @@ pub struct NetworkServer {
     address: SocketAddr,
     access: Arc<Access>,
     settings: NetworkSettings,
+    timing: Timing,
 }
 
 impl NetworkServer {
@@ -80,7 +74,21 @@ impl NetworkServer {
         if !host.is_loopback() && !access.needs_key() {
             tracing::warn!(%host, "everybody who reaches this address can call the tools: set MCP_API_KEY");
         }
-        Ok(Self { listener, address, access: Arc::new(access), settings: settings.clone() })
+        Ok(Self {
+            listener,
+            address,
+            access: Arc::new(access),
+            settings: settings.clone(),
+            timing: Timing::default(),
+        })
+    }
+
+    /// With other waits than the usual ones.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
     }
 
     /// The address that is really bound.
@@ -96,31 +104,21 @@ impl NetworkServer {
         make: impl Fn() -> H + Send + Sync + 'static,
         stop: impl Future<Output = ()>,
     ) {
-        let mount = Arc::new(Mount::new(make, &self.settings));
-        let max_sessions = self.settings.mcp_max_sessions as usize;
-        let sessions = Arc::new(Sessions::new(max_sessions, self.settings.idle(), mount.stopping.clone()));
-        let limits = Limits {
-            connections: self.settings.mcp_max_connections as usize,
-            idle: IDLE,
-            stall: STALL,
-            grace: GRACE,
-        };
+        let Timing { idle, stall, grace, .. } = self.timing;
+        let mount = Arc::new(Mount::new(make, &self.settings, self.timing));
+        let sessions = Arc::new(Sessions::new(&mount, self.settings.idle()));
+        let limits = Limits { connections: self.settings.mcp_max_connections as usize, idle, stall, grace };
         let connections = Connections::new(router(&mount, &sessions, self.access), limits);
         let stopping = async {
             stop.await;
-            mount.stopping.cancel();
+            mount.lifetime.stopping.cancel();
         };
         tokio::select! {
             () = connections.serve(self.listener, stopping) => {}
             () = sessions.close_idle() => {}
         }
-        mount.tasks.close();
         // WebSockets are no connections of HTTP any more; their sessions have counted their own grace period.
-        if timeout(GRACE, mount.tasks.wait()).await.is_err() {
-            tracing::warn!(sessions = mount.tasks.len(), "sessions are cut: the grace period is over");
-        }
-        mount.cut.cancel();
-        mount.tasks.wait().await;
+        mount.lifetime.end(grace).await;
     }
 }
 
@@ -141,6 +139,5 @@ fn router<H: ServerHandler>(mount: &Arc<Mount<H>>, sessions: &Arc<Sessions>, acc
         .method_not_allowed_fallback(async || {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods")
         })
-        .layer(DefaultBodyLimit::max(mount.max_message))
         .layer(from_fn_with_state(access, check))
 }

@@ -18,3 +18,13 @@ pub(crate) fn error(status: StatusCode, error: &JsonRpcError) -> Response {
 pub(crate) fn refuse(status: StatusCode, why: &str) -> Response {
     error(status, &invalid(None, why))
 }
+
+/// A refusal for now; the client may try again after some seconds.
+pub(crate) fn busy(why: &str, retry_after: &'static str) -> Response {
+    ([(header::RETRY_AFTER, retry_after)], refuse(StatusCode::SERVICE_UNAVAILABLE, why)).into_response()
+}
+
+/// There is no place for another session.
+pub(crate) fn full() -> Response {
+    busy("too many sessions are open: try again later", "5")
+}

@@ -2,21 +2,26 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use rmcp::{
-    RoleServer, ServerHandler, ServiceExt as _,
-    model::{ClientJsonRpcMessage, ClientNotification, JsonRpcMessage, RequestId, ServerJsonRpcMessage},
+    ErrorData, RoleServer, ServerHandler, ServiceExt as _,
+    model::{
+        ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, GetMeta as _, JsonRpcMessage,
+        ProtocolVersion, RequestId, ServerJsonRpcMessage,
+    },
     service::ServerInitializeError,
     transport::Transport,
 };
+use serde_json::json;
 use tokio::{
     sync::watch,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
-/// Time for requests in flight to finish after the end of the input, or after a signal.
-pub(crate) const GRACE: Duration = Duration::from_secs(10);
-/// Requests whose answers are not written yet; while a client reads none, no more are accepted.
+use super::lifetime::Lifetime;
+
+/// Requests whose answers are not written yet; more are refused.
 const MAX_REQUESTS: usize = 256;
 
 /// Why a session over standard input and output ended badly.
@@ -37,38 +42,33 @@ pub enum SessionError {
 /// What the end of the input means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InputEnd {
-    /// There are no more requests, but the client still reads: a pipe was closed. Such a session has a `stopping` of its own.
+    /// There are no more requests, but the client still reads: a pipe was closed. The server had this client only.
     NoMoreRequests,
     /// The client is gone, and nobody wants the answers.
     Gone,
 }
 
-/// Serves one session until its client has gone or `stopping` is cancelled, and then lets requests in flight finish.
+/// On what terms a session is served.
+pub(crate) struct Terms {
+    pub(crate) end: InputEnd,
+    pub(crate) grace: Duration,
+    pub(crate) lifetime: Lifetime,
+    /// Dropped when the session has really ended.
+    pub(crate) holds: Box<dyn Send>,
+}
+
+/// Serves one session until its client has gone or the server stops, and then lets requests in flight finish.
 ///
 /// An input that ends before any request is a session too: a short one.
-pub(crate) async fn serve_session<H, T>(
-    handler: H,
-    transport: T,
-    end: InputEnd,
-    stopping: CancellationToken,
-) -> Result<(), SessionError>
+pub(crate) async fn serve_session<H, T>(handler: H, transport: T, terms: Terms) -> Result<(), SessionError>
 where
     H: ServerHandler,
     T: Transport<RoleServer, Error: std::error::Error + Send + Sync + 'static> + 'static,
 {
-    let give_up = CancellationToken::new();
-    let requests = Arc::new(watch::Sender::new(HashSet::new()));
-    let session = Session {
-        inner: transport,
-        end,
-        stopping,
-        give_up: give_up.clone(),
-        requests,
-        begun: false,
-        deadline: None,
-    };
+    let session = Session::new(transport, terms);
+    let give_up = session.give_up.clone();
     let _ends_with_us = give_up.clone().drop_guard();
-    // On the heap: without optimisation the handshake alone would take most of a thread's stack.
+    // On the heap, or the session would keep the room of the handshake for as long as it lives.
     match Box::pin(handler.serve_with_ct(session, give_up)).await {
         Ok(running) => Ok(running.waiting().await.map(drop)?),
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => Ok(()),
@@ -80,39 +80,85 @@ where
     }
 }
 
-/// A transport that ends in good order: when its input ends, or it is told to stop, it accepts nothing more, and says so to
-/// the session only when all answers are written or the grace period is over.
-struct Session<T> {
+/// A transport that ends in good order: when its input ends, or it is told to stop, it accepts no more requests, and says so
+/// to the session only when all answers are written or the grace period is over.
+pub(crate) struct Session<T> {
     inner: T,
     end: InputEnd,
+    grace: Duration,
     stopping: CancellationToken,
     give_up: CancellationToken,
     /// Requests whose answers are not written yet.
     requests: Arc<watch::Sender<HashSet<RequestId>>>,
+    /// Whether the client has chosen its era.
     begun: bool,
-    deadline: Option<Instant>,
+    /// The answer to a request too many, kept here because `receive` may be dropped in the middle of it.
+    refusing: Option<BoxFuture<'static, ()>>,
+    finishing: Option<Finishing>,
+    _holds: (Box<dyn Send>, TaskTrackerToken),
+}
+
+/// The end of a session that has begun.
+#[derive(Clone, Copy)]
+struct Finishing {
+    deadline: Instant,
+    /// Whether the client may still answer, or cancel.
+    listening: bool,
+}
+
+/// What becomes of a message.
+enum Admission {
+    Passed,
+    Ignored,
+    Refused(RequestId),
 }
 
 impl<T: Transport<RoleServer>> Session<T> {
+    pub(crate) fn new(inner: T, terms: Terms) -> Self {
+        let Terms { end, grace, lifetime, holds } = terms;
+        Self {
+            inner,
+            end,
+            grace,
+            give_up: CancellationToken::new(),
+            requests: Arc::new(watch::Sender::new(HashSet::new())),
+            begun: false,
+            refusing: None,
+            finishing: None,
+            _holds: (holds, lifetime.open.token()),
+            stopping: lifetime.stopping,
+        }
+    }
+
     async fn accept(&mut self) -> Option<ClientJsonRpcMessage> {
-        let mut requests = self.requests.subscribe();
         loop {
-            // An error means that the sender is gone, and it lives in `self`.
-            let _ = requests.wait_for(|waiting| waiting.len() < MAX_REQUESTS).await;
+            if let Some(refusing) = &mut self.refusing {
+                refusing.await;
+                self.refusing = None;
+            }
             let message = self.inner.receive().await?;
-            if self.admit(&message) {
-                return Some(message);
+            match self.admit(&message) {
+                Admission::Passed => return Some(message),
+                Admission::Ignored => {}
+                Admission::Refused(id) => {
+                    let sending = self.inner.send(JsonRpcMessage::error(overloaded(), Some(id)));
+                    self.refusing = Some(Box::pin(async move { drop(sending.await) }));
+                }
             }
         }
     }
 
-    /// Whether to pass `message` on. Before the first request anything else would end the session with an error, although
-    /// clients may send it: a cancellation of their probe, for instance.
-    fn admit(&mut self, message: &ClientJsonRpcMessage) -> bool {
+    /// Before the client has chosen its era anything but a request would end the session with an error, although clients may
+    /// send it: a cancellation of their probe, for instance.
+    fn admit(&mut self, message: &ClientJsonRpcMessage) -> Admission {
         match message {
             JsonRpcMessage::Request(request) => {
-                self.begun = true;
+                if self.requests.borrow().len() >= MAX_REQUESTS {
+                    return Admission::Refused(request.id.clone());
+                }
+                self.begun |= chooses_era(&request.request);
                 self.requests.send_if_modified(|requests| requests.insert(request.id.clone()));
+                return Admission::Passed;
             }
             JsonRpcMessage::Notification(notification) => {
                 if let ClientNotification::CancelledNotification(cancelled) = &notification.notification
@@ -124,15 +170,38 @@ impl<T: Transport<RoleServer>> Session<T> {
             }
             _ => {}
         }
-        self.begun
+        if self.begun { Admission::Passed } else { Admission::Ignored }
     }
 
-    /// Waits for the answers; after the deadline everything that is still running is cancelled.
-    async fn finish(&mut self, deadline: Instant) {
+    /// Passes on what the calls in flight may be waiting for, until all are answered. After the deadline everything that is
+    /// still running is cancelled.
+    async fn finish(&mut self, mut finishing: Finishing) -> Option<ClientJsonRpcMessage> {
         let mut requests = self.requests.subscribe();
-        if timeout_at(deadline, requests.wait_for(HashSet::is_empty)).await.is_err() {
-            tracing::warn!("calls in flight are cancelled: the grace period is over");
-            self.give_up.cancel();
+        loop {
+            tokio::select! {
+                _ = requests.wait_for(HashSet::is_empty) => return None,
+                () = sleep_until(finishing.deadline) => {
+                    tracing::warn!("calls in flight are cancelled: the grace period is over");
+                    self.give_up.cancel();
+                    return None;
+                }
+                message = self.inner.receive(), if finishing.listening => match message {
+                    Some(JsonRpcMessage::Request(_)) => {} // the end of the connection is its answer
+                    Some(message) => {
+                        if matches!(self.admit(&message), Admission::Passed) {
+                            return Some(message);
+                        }
+                    }
+                    None if self.end == InputEnd::Gone => {
+                        self.give_up.cancel();
+                        return None;
+                    }
+                    None => {
+                        finishing.listening = false;
+                        self.finishing = Some(finishing);
+                    }
+                },
+            }
         }
     }
 }
@@ -165,28 +234,48 @@ where
 
     /// Cancel-safe: everything that must outlive one call is in `self`.
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
-        let deadline = match self.deadline {
-            Some(deadline) => deadline,
-            None => {
-                let stopping = self.stopping.clone();
-                match stopping.run_until_cancelled(self.accept()).await {
-                    Some(Some(message)) => return Some(message),
-                    Some(None) if self.end == InputEnd::Gone => {
-                        self.give_up.cancel();
-                        return None;
-                    }
-                    // Streams that only listen would never end by themselves.
-                    Some(None) => self.stopping.cancel(),
-                    None => {}
+        if self.finishing.is_none() {
+            let stopping = self.stopping.clone();
+            let listening = match stopping.run_until_cancelled(self.accept()).await {
+                Some(Some(message)) => return Some(message),
+                Some(None) if self.end == InputEnd::Gone => {
+                    self.give_up.cancel();
+                    return None;
                 }
-                *self.deadline.insert(Instant::now() + GRACE)
-            }
-        };
-        self.finish(deadline).await;
-        None
+                Some(None) => {
+                    stopping.cancel(); // streams on which the client listens would never end
+                    false
+                }
+                None => true,
+            };
+            let deadline = Instant::now() + self.grace;
+            self.finishing = Some(Finishing { deadline, listening });
+        }
+        self.finish(self.finishing?).await
     }
 
     async fn close(&mut self) -> Result<(), Self::Error> {
         self.inner.close().await
     }
+}
+
+/// Whether a session is of one era or the other from this request on: probes and pings leave it open.
+fn chooses_era(request: &ClientRequest) -> bool {
+    match request {
+        ClientRequest::InitializeRequest(_) => true,
+        ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_) => false,
+        request => {
+            let meta = request.get_meta();
+            meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty()
+                && meta
+                    .protocol_version()
+                    .is_some_and(|version| ProtocolVersion::KNOWN_VERSIONS.contains(&version))
+        }
+    }
+}
+
+fn overloaded() -> ErrorData {
+    let message =
+        format!("too many requests are in flight: at most {MAX_REQUESTS}, try again after an answer");
+    ErrorData::new(ErrorCode(-32006), message, Some(json!({ "code": "SERVER_OVERLOADED" })))
 }

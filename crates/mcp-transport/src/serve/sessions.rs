@@ -4,12 +4,16 @@ use std::{
     collections::HashMap,
     future::ready,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt as _, stream::once};
+use auth::Caller;
+use futures_util::{Stream, StreamExt as _, stream};
 use rmcp::{
     model::{ClientJsonRpcMessage, JsonRpcMessage, ProtocolVersion, ServerJsonRpcMessage, ServerResult},
     transport::{
@@ -20,26 +24,38 @@ use rmcp::{
         },
     },
 };
-use tokio::time::{Instant, MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
 
-use super::access::Credentials;
+use super::{
+    lifetime::Lifetime,
+    mount::Mount,
+    session::{InputEnd, Session, Terms},
+};
 
 /// How long a client should wait before it listens again.
 const RETRY: Duration = Duration::from_secs(3);
+/// How long the head of a response waits for its first message. Most come at once, and one write costs less than two.
+const QUICK: Duration = Duration::from_millis(20);
+/// The event before the first one. rmcp reads this as 0, from where it resumes, and yet it is no message's own name.
+const BEFORE_FIRST: &str = "00";
 
 /// The sessions of one server. rmcp runs each; this knows which exist, and ends those that are idle.
 pub(crate) struct Sessions {
     inner: LocalSessionManager,
-    known: Arc<Mutex<HashMap<SessionId, Known>>>,
-    max: usize,
+    known: Register,
+    places: Arc<Semaphore>,
     idle: Duration,
-    stopping: CancellationToken,
+    grace: Duration,
+    lifetime: Lifetime,
 }
 
+type Register = Arc<Mutex<HashMap<SessionId, Known>>>;
+
 struct Known {
-    /// Whose it is, once its first answer has left.
-    owner: Option<Credentials>,
+    owner: Caller,
     /// Responses that the client is reading.
     streams: usize,
     used: Instant,
@@ -47,38 +63,69 @@ struct Known {
     primes: bool,
 }
 
+/// An entry of the register, for as long as the session lives.
+struct Entry {
+    known: Register,
+    id: SessionId,
+}
+
 /// Why rmcp could not go on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionsError {
+    #[error("no request asks for this session")]
+    NotAsked,
     #[error("there are too many sessions")]
     TooMany,
     #[error(transparent)]
     Local(#[from] LocalSessionManagerError),
 }
 
+tokio::task_local! {
+    static OPENING: Opening;
+}
+
+/// What a request and the session that it may open say to each other past rmcp.
+#[derive(Clone)]
+pub(crate) struct Opening {
+    caller: Caller,
+    no_place: Arc<AtomicBool>,
+}
+
+impl Opening {
+    /// Answers a request of this caller.
+    pub(crate) async fn scope<T>(caller: Caller, answering: impl Future<Output = T>) -> (T, Self) {
+        let opening = Self { caller, no_place: Arc::default() };
+        (OPENING.scope(opening.clone(), answering).await, opening)
+    }
+
+    /// Whether it wanted a session that there is no place for.
+    pub(crate) fn found_no_place(&self) -> bool {
+        self.no_place.load(Ordering::Relaxed)
+    }
+}
+
 impl Sessions {
-    pub(crate) fn new(max: usize, idle: Duration, stopping: CancellationToken) -> Self {
+    pub(crate) fn new<H>(mount: &Mount<H>, idle: Duration) -> Self {
         let mut inner = LocalSessionManager::default();
         // rmcp counts a session as idle while a call runs quietly, and while a client listens. So it is counted here.
         inner.session_config.keep_alive = None;
-        Self { inner, known: Arc::default(), max, idle, stopping }
-    }
-
-    /// Whether one more session may begin.
-    pub(crate) fn has_room(&self) -> bool {
-        lock(&self.known).len() < self.max
-    }
-
-    /// Gives a new session to the caller that began it.
-    pub(crate) fn belongs(&self, id: &str, owner: Credentials) {
-        if let Some(known) = lock(&self.known).get_mut(id) {
-            known.owner = Some(owner);
+        Self {
+            inner,
+            known: Arc::default(),
+            places: mount.places.clone(),
+            idle,
+            grace: mount.timing.grace,
+            lifetime: mount.lifetime.clone(),
         }
     }
 
+    pub(crate) fn is_known(&self, id: &str) -> bool {
+        lock(&self.known).contains_key(id)
+    }
+
     /// Whether `id` is somebody else's.
-    pub(crate) fn is_foreign(&self, id: &str, caller: &Credentials) -> bool {
-        lock(&self.known).get(id).is_some_and(|known| known.owner.as_ref() != Some(caller))
+    pub(crate) fn is_foreign(&self, id: &str, caller: Caller) -> bool {
+        lock(&self.known).get(id).is_some_and(|known| known.owner != caller)
     }
 
     /// Closes sessions as they become idle; runs until it is dropped.
@@ -88,19 +135,20 @@ impl Sessions {
         loop {
             let now = ticks.tick().await;
             let is_idle = |known: &Known| known.streams == 0 && now.duration_since(known.used) >= self.idle;
-            let idle: Vec<_> = lock(&self.known)
-                .iter()
-                .filter(|(_, known)| is_idle(known))
-                .map(|(id, _)| id.clone())
-                .collect();
-            for id in idle {
-                tracing::debug!("an idle session is closed");
-                let _ = self.close_session(&id).await; // it may have ended by itself
+            // Nobody can begin to use one that is off the register.
+            let idle: Vec<_> =
+                lock(&self.known).extract_if(|_, known| is_idle(known)).map(|(id, _)| id).collect();
+            if !idle.is_empty() {
+                tracing::debug!(count = idle.len(), "idle sessions are closed");
             }
+            let closing = stream::iter(idle).for_each_concurrent(None, async |id| {
+                let _ = self.inner.close_session(&id).await; // it may have ended by itself
+            });
+            closing.await;
         }
     }
 
-    /// Notes that a session is in use. `None` when there is no such session.
+    /// Notes that a session is in use.
     fn touch(&self, id: &SessionId) {
         if let Some(known) = lock(&self.known).get_mut(id) {
             known.used = Instant::now();
@@ -131,7 +179,7 @@ impl Sessions {
 /// A response that a client is reading.
 struct Reading<S> {
     stream: Pin<Box<S>>,
-    known: Arc<Mutex<HashMap<SessionId, Known>>>,
+    known: Register,
     id: SessionId,
 }
 
@@ -152,18 +200,33 @@ impl<S> Drop for Reading<S> {
     }
 }
 
+impl Drop for Entry {
+    fn drop(&mut self) {
+        lock(&self.known).remove(&self.id);
+    }
+}
+
 impl SessionManager for Sessions {
     type Error = SessionsError;
-    type Transport = <LocalSessionManager as SessionManager>::Transport;
+    type Transport = Session<<LocalSessionManager as SessionManager>::Transport>;
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), SessionsError> {
-        if !self.has_room() {
+        let opening = OPENING.try_with(Clone::clone).map_err(|_| SessionsError::NotAsked)?;
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            opening.no_place.store(true, Ordering::Relaxed);
             return Err(SessionsError::TooMany);
-        }
+        };
         let (id, transport) = self.inner.create_session().await?;
-        let known = Known { owner: None, streams: 0, used: Instant::now(), primes: false };
+        let known = Known { owner: opening.caller, streams: 0, used: Instant::now(), primes: false };
         lock(&self.known).insert(id.clone(), known);
-        Ok((id, transport))
+        let entry = Entry { known: self.known.clone(), id: id.clone() };
+        let terms = Terms {
+            end: InputEnd::Gone,
+            grace: self.grace,
+            lifetime: self.lifetime.clone(),
+            holds: Box::new((entry, place)),
+        };
+        Ok((id, Session::new(transport, terms)))
     }
 
     async fn initialize_session(
@@ -195,7 +258,20 @@ impl SessionManager for Sessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, SessionsError> {
-        Ok(self.reading(id, self.inner.create_stream(id, message).await?))
+        self.touch(id);
+        let mut stream = Box::pin(self.inner.create_stream(id, message).await?);
+        let mut first = Vec::new();
+        let answer = async {
+            while let Some(event) = stream.next().await {
+                let is_message = event.message.is_some();
+                first.push(event);
+                if is_message {
+                    break;
+                }
+            }
+        };
+        let _ = timeout(QUICK, answer).await; // the rest comes as it comes
+        Ok(self.reading(id, stream::iter(first).chain(stream)))
     }
 
     async fn accept_message(
@@ -213,8 +289,8 @@ impl SessionManager for Sessions {
         id: &SessionId,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, SessionsError> {
         let stream = self.inner.create_standalone_stream(id).await?;
-        let stream = once(ready(ServerSseMessage::priming("0", RETRY))).chain(stream);
-        let stream = stream.take_until(self.stopping.clone().cancelled_owned());
+        let priming = stream::once(ready(ServerSseMessage::priming(BEFORE_FIRST, RETRY)));
+        let stream = priming.chain(stream).take_until(self.lifetime.stopping.clone().cancelled_owned());
         Ok(self.reading(id, stream))
     }
 
@@ -223,8 +299,9 @@ impl SessionManager for Sessions {
         id: &SessionId,
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, SessionsError> {
-        let stream = self.inner.resume(id, last_event_id).await?;
-        let stream = stream.take_until(self.stopping.clone().cancelled_owned());
+        let stream = self.inner.resume(id, last_event_id.clone()).await?;
+        // rmcp begins with the event that the client had last.
+        let stream = stream.filter(move |event| ready(event.event_id.as_ref() != Some(&last_event_id)));
         Ok(self.reading(id, stream))
     }
 }

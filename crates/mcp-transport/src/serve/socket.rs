@@ -11,10 +11,9 @@ use axum::{
     Error,
     extract::{
         State, WebSocketUpgrade,
-        ws::{CloseFrame, Message, WebSocket, close_code},
+        ws::{CloseFrame, Message, WebSocket, close_code, rejection::WebSocketUpgradeRejection},
     },
-    http::{StatusCode, header},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use futures_util::{
     SinkExt as _, StreamExt as _,
@@ -25,7 +24,7 @@ use rmcp::{
     model::{ClientJsonRpcMessage, JsonRpcError, JsonRpcMessage, ServerJsonRpcMessage},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, mpsc},
     time::{Instant, MissedTickBehavior, interval_at},
 };
 use tokio_tungstenite::tungstenite;
@@ -34,27 +33,25 @@ use super::{
     channel::{Ends, channel},
     decode::{decode, invalid, too_large},
     mount::Mount,
-    reply::refuse,
-    session::{InputEnd, serve_session},
+    reply::{full, refuse},
 };
 
-/// How often the client is asked whether it still lives; one that says nothing for two of these is gone.
-const PING: Duration = Duration::from_secs(30);
 /// A socket keeps a buffer of this size while it is idle.
 const READ_BUFFER: usize = 4 * 1024;
 
 /// Opens a WebSocket (`GET /ws`).
 pub(crate) async fn open<H: ServerHandler>(
     State(mount): State<Arc<Mount<H>>>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let Some(place) = mount.place() else {
-        let refused = refuse(StatusCode::SERVICE_UNAVAILABLE, "too many sessions are open: try again later");
-        return ([(header::RETRY_AFTER, "5")], refused).into_response();
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(refused) => return refuse(refused.status(), &refused.body_text()),
     };
+    let Some(place) = mount.place() else { return full() };
     let limit = mount.max_message;
     // Counted from here on, so that a stop waits for a session that is just beginning.
-    let counted = mount.tasks.token();
+    let counted = mount.lifetime.open.token();
     upgrade
         .protocols(["mcp"])
         .max_message_size(limit)
@@ -62,23 +59,19 @@ pub(crate) async fn open<H: ServerHandler>(
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0) // each message leaves at once
         .on_upgrade(move |socket| async move {
-            let cut = mount.cut.clone();
-            cut.run_until_cancelled(converse(socket, &mount)).await;
-            drop((counted, place));
+            mount.lifetime.cut.run_until_cancelled(converse(socket, &mount, place)).await;
+            drop(counted);
         })
 }
 
 /// Carries the messages of one session, until either side ends it.
-async fn converse<H: ServerHandler>(socket: WebSocket, mount: &Mount<H>) {
+async fn converse<H: ServerHandler>(socket: WebSocket, mount: &Mount<H>, place: OwnedSemaphorePermit) {
     let (mut sink, stream) = socket.split();
     let (channel, Ends { incoming, outgoing, refusals }) = channel();
     let line = Line { heard: Mutex::new(Instant::now()), closing: OnceLock::new() };
     // When reading ends, the session ends; when the session has ended and its last message is sent, writing ends.
     let session = async {
-        let session = serve_session(mount.handler(), channel, InputEnd::Gone, mount.stopping.clone());
-        if let Err(cause) = session.await {
-            tracing::debug!(error = &cause as &dyn std::error::Error, "a session ended badly");
-        }
+        mount.serve(channel, place).await;
         pending().await
     };
     let read = async {
@@ -86,11 +79,11 @@ async fn converse<H: ServerHandler>(socket: WebSocket, mount: &Mount<H>) {
         pending().await
     };
     tokio::select! {
-        () = line.write(&mut sink, outgoing) => {}
+        () = line.write(&mut sink, outgoing, mount.timing.ping) => {}
         () = read => {}
         () = session => {}
     }
-    let code = if mount.stopping.is_cancelled() { close_code::AWAY } else { close_code::NORMAL };
+    let code = if mount.lifetime.stopping.is_cancelled() { close_code::AWAY } else { close_code::NORMAL };
     let (code, reason) = line.closing.into_inner().unwrap_or((code, ""));
     let goodbye = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
     let _ = sink.send(goodbye).await; // the client may have gone
@@ -108,13 +101,13 @@ impl Line {
     async fn read(
         &self,
         mut stream: SplitStream<WebSocket>,
-        incoming: mpsc::Sender<ClientJsonRpcMessage>,
-        refusals: mpsc::WeakSender<ServerJsonRpcMessage>,
+        incoming: mpsc::Sender<Box<ClientJsonRpcMessage>>,
+        refusals: mpsc::WeakSender<Box<ServerJsonRpcMessage>>,
         limit: usize,
     ) {
         let refuse = async |refused: JsonRpcError| {
             if let Some(refusals) = refusals.upgrade() {
-                let _ = refusals.send(JsonRpcMessage::Error(refused)).await; // the session may have ended
+                let _ = refusals.send(Box::new(JsonRpcMessage::Error(refused))).await; // the session may have ended
             }
         };
         while let Some(frame) = stream.next().await {
@@ -132,7 +125,7 @@ impl Line {
             };
             match message {
                 Ok(message) => {
-                    if incoming.send(message).await.is_err() {
+                    if incoming.send(Box::new(message)).await.is_err() {
                         return;
                     }
                 }
@@ -145,9 +138,10 @@ impl Line {
     async fn write(
         &self,
         sink: &mut SplitSink<WebSocket, Message>,
-        mut outgoing: mpsc::Receiver<ServerJsonRpcMessage>,
+        mut outgoing: mpsc::Receiver<Box<ServerJsonRpcMessage>>,
+        ping: Duration,
     ) {
-        let mut pings = interval_at(Instant::now() + PING, PING);
+        let mut pings = interval_at(Instant::now() + ping, ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let frame = tokio::select! {
@@ -157,7 +151,7 @@ impl Line {
                 },
                 _ = pings.tick() => {
                     let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-                    if heard.elapsed() >= 2 * PING {
+                    if heard.elapsed() >= 2 * ping {
                         tracing::debug!("a WebSocket whose client is silent is closed");
                         return;
                     }

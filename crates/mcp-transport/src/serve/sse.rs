@@ -1,16 +1,19 @@
 //! HTTP+SSE, the transport of 2024-11-05: a stream that the client reads, and a path that it posts to.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use auth::Caller;
 use axum::{
-    body::Bytes,
-    extract::{OriginalUri, Query, State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header},
+    Extension,
+    body::Body,
+    extract::{OriginalUri, State},
+    http::{StatusCode, Uri},
     response::{
         IntoResponse as _, Response, Sse,
         sse::{Event, KeepAlive},
@@ -21,17 +24,16 @@ use rmcp::{
     ServerHandler,
     model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
 };
-use serde::Deserialize;
 use tokio::sync::mpsc::{self, error::TrySendError};
+use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::{
-    access::Credentials,
+    body,
     channel::{Ends, channel},
-    decode::{decode, too_large},
+    decode::decode,
     mount::Mount,
-    reply::{error, refuse},
-    session::{InputEnd, serve_session},
+    reply::{busy, error, full, refuse},
 };
 
 /// How often a silent stream shows that it lives.
@@ -44,22 +46,15 @@ pub(crate) struct Streams<H> {
 }
 
 struct Stream {
-    incoming: mpsc::Sender<ClientJsonRpcMessage>,
-    owner: Credentials,
-}
-
-/// Which stream a message belongs to.
-#[derive(Deserialize)]
-pub(crate) struct Addressed {
-    #[serde(rename = "sessionId")]
-    session_id: Option<String>,
+    incoming: mpsc::Sender<Box<ClientJsonRpcMessage>>,
+    owner: Caller,
 }
 
 /// A stream that is in the register for as long as its client reads.
 struct Reader<H: ServerHandler> {
     streams: Arc<Streams<H>>,
     id: String,
-    outgoing: mpsc::Receiver<ServerJsonRpcMessage>,
+    outgoing: mpsc::Receiver<Box<ServerJsonRpcMessage>>,
 }
 
 impl<H> Streams<H> {
@@ -77,25 +72,18 @@ impl<H> Streams<H> {
 pub(crate) async fn open<H: ServerHandler>(
     State(streams): State<Arc<Streams<H>>>,
     OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
+    Extension(owner): Extension<Caller>,
 ) -> Response {
-    let Some(place) = streams.mount.place() else {
-        let refused = refuse(StatusCode::SERVICE_UNAVAILABLE, "too many sessions are open: try again later");
-        return ([(header::RETRY_AFTER, "5")], refused).into_response();
-    };
+    let Some(place) = streams.mount.place() else { return full() };
     let id = Uuid::new_v4().simple().to_string();
     let (channel, Ends { incoming, outgoing, .. }) = channel();
-    streams.open().insert(id.clone(), Stream { incoming, owner: Credentials::of(&headers) });
+    streams.open().insert(id.clone(), Stream { incoming, owner });
     let reader = Reader { streams: streams.clone(), id, outgoing };
 
-    let mount = &streams.mount;
-    let session = serve_session(mount.handler(), channel, InputEnd::Gone, mount.stopping.clone());
-    let cut = mount.cut.clone();
-    mount.tasks.spawn(async move {
-        if let Some(Err(cause)) = cut.run_until_cancelled(session).await {
-            tracing::debug!(error = &cause as &dyn std::error::Error, "a session ended badly");
-        }
-        drop(place);
+    let mount = streams.mount.clone();
+    let lifetime = mount.lifetime.clone();
+    lifetime.open.spawn(async move {
+        mount.lifetime.cut.run_until_cancelled(mount.serve(channel, place)).await;
     });
 
     let prefix = uri.path().strip_suffix("sse").unwrap_or("/");
@@ -116,47 +104,45 @@ pub(crate) async fn open<H: ServerHandler>(
 /// Takes one message for a stream (`POST /message?sessionId=ID`).
 pub(crate) async fn message<H: ServerHandler>(
     State(streams): State<Arc<Streams<H>>>,
-    Query(Addressed { session_id }): Query<Addressed>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    body: Body,
 ) -> Response {
-    let Some(id) = session_id else {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "sessionId is missing: post to the address that GET /sse tells first",
-        );
+    let Some(id) = session_id(&uri) else {
+        let why = "sessionId is missing: post to the address that GET /sse tells first";
+        return refuse(StatusCode::BAD_REQUEST, why);
     };
-    let found = streams.open().get(&id).map(|stream| (stream.incoming.clone(), stream.owner.clone()));
+    let found = streams.open().get(&*id).map(|stream| (stream.incoming.clone(), stream.owner));
     let Some((incoming, owner)) = found else {
         return refuse(StatusCode::NOT_FOUND, "there is no such session: open one with GET /sse");
     };
-    if owner != Credentials::of(&headers) {
-        return refuse(
-            StatusCode::FORBIDDEN,
-            "this session belongs to somebody else: send the key that opened it",
-        );
+    if owner != caller {
+        let why = "this session belongs to somebody else: send the key that opened it";
+        return refuse(StatusCode::FORBIDDEN, why);
     }
-    let message = match body {
-        Ok(body) => decode(&body),
-        Err(broken) if broken.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            return error(broken.status(), &too_large(streams.mount.max_message));
-        }
-        Err(_) => return refuse(StatusCode::BAD_REQUEST, "the request broke off"),
+    let body = match body::read(body, streams.mount.max_message, streams.mount.timing.idle).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
     };
-    let message = match message {
+    let message = match decode(&body) {
         Ok(message) => message,
         Err(refused) => return error(StatusCode::BAD_REQUEST, &refused),
     };
-    match incoming.try_send(message) {
+    match incoming.try_send(Box::new(message)) {
         Ok(()) => (StatusCode::ACCEPTED, "Accepted").into_response(),
         Err(TrySendError::Full(_)) => {
-            let why = "too many messages wait in this session: read its stream, then try again";
-            ([(header::RETRY_AFTER, "1")], refuse(StatusCode::SERVICE_UNAVAILABLE, why)).into_response()
+            busy("too many messages wait in this session: read its stream, then try again", "1")
         }
         Err(TrySendError::Closed(_)) => {
             refuse(StatusCode::NOT_FOUND, "the session has ended: open another with GET /sse")
         }
     }
+}
+
+/// Which stream a message belongs to.
+fn session_id(uri: &Uri) -> Option<Cow<'_, str>> {
+    let mut pairs = form_urlencoded::parse(uri.query()?.as_bytes());
+    pairs.find_map(|(name, value)| (name == "sessionId").then_some(value))
 }
 
 impl<H: ServerHandler> Drop for Reader<H> {

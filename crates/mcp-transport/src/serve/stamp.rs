@@ -1,10 +1,11 @@
 //! What the newer era wants results to carry, for those whose handler left it open.
 
 use rmcp::model::{
-    CacheScope, CallToolResponse, CompleteResult, DiscoverResult, GetPromptResponse, GetSkillResult,
-    GetTaskResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListSkillsResult,
-    ListToolsResult, MetaObject, ReadResourceResponse,
+    CacheScope, CallToolResponse, CompleteResult, CustomResult, DiscoverResult, GetPromptResponse,
+    GetSkillResult, GetTaskResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListSkillsResult, ListToolsResult, MetaObject, ReadResourceResponse,
 };
+use serde_json::{Map, Value};
 
 /// How long a client may keep a result, and for whom.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +73,18 @@ macro_rules! signed {
     };
 }
 signed!(CompleteResult, GetTaskResult);
+
+impl Stamp for CustomResult {
+    fn stamp(&mut self, identity: &MetaObject, _: Hints) {
+        if let Value::Object(result) = &mut self.0
+            && let Value::Object(meta) = result.entry("_meta").or_insert_with(|| Value::Object(Map::new()))
+        {
+            for (key, value) in identity.iter() {
+                meta.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
+    }
+}
 
 impl Stamp for DiscoverResult {
     fn stamp(&mut self, identity: &MetaObject, hints: Hints) {

@@ -1,15 +1,16 @@
 //! Standard input and output, or any other pair of byte streams.
 
-use std::pin::pin;
+use std::{pin::pin, time::Duration};
 
 use rmcp::{ServerHandler, transport::stdio_pipes};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     guard::House,
+    lifetime::Lifetime,
     lines::Lines,
-    session::{InputEnd, SessionError, serve_session},
+    session::{InputEnd, SessionError, Terms, serve_session},
+    timing::Timing,
 };
 
 /// Longest line, in bytes.
@@ -43,15 +44,25 @@ where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    let stopping = CancellationToken::new();
-    let handler = House::new(&handler.get_info(), stopping.clone()).guard(handler);
-    let transport = Lines::new(input, output, MAX_LINE);
-    let mut session = pin!(serve_session(handler, transport, InputEnd::NoMoreRequests, stopping.clone()));
-    tokio::select! {
-        result = &mut session => return result,
-        () = stop => {}
-    }
-    tracing::info!("stopping");
-    stopping.cancel();
-    session.await
+    let lifetime = Lifetime::default();
+    let handler = House::new(&handler.get_info(), lifetime.clone()).guard(handler);
+    let timing = Timing::default();
+    let terms = Terms {
+        end: InputEnd::NoMoreRequests,
+        grace: timing.grace,
+        lifetime: lifetime.clone(),
+        holds: Box::new(()),
+    };
+    let mut session = pin!(serve_session(handler, Lines::new(input, output, MAX_LINE), terms));
+    let result = tokio::select! {
+        result = &mut session => result,
+        () = stop => {
+            tracing::info!("stopping");
+            lifetime.stopping.cancel();
+            session.await
+        }
+    };
+    // The session has counted the grace period already.
+    lifetime.end(Duration::ZERO).await;
+    result
 }

@@ -2,32 +2,32 @@
 
 use std::sync::Arc;
 
+use auth::Caller;
 use axum::{
+    Extension,
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use rmcp::{
-    ServerHandler,
-    model::{ClientRequest, JsonRpcMessage},
+    ErrorData, ServerHandler,
+    model::{ClientRequest, JsonRpcError, JsonRpcMessage},
     transport::{StreamableHttpServerConfig, StreamableHttpService},
 };
 
 use super::{
-    access::Credentials,
-    decode::{decode, refusal, too_large},
+    body,
+    decode::{decode, invalid},
     guard::Guard,
     mount::Mount,
-    reply::{error, refuse},
-    sessions::Sessions,
+    reply::{error, full, refuse},
+    sessions::{Opening, Sessions},
 };
 
 const SESSION_ID: &str = "mcp-session-id";
-/// Seconds after which a client that found no room should come back.
-const RETRY_AFTER: &str = "5";
 /// Longest text of an answer of rmcp that is put into an error.
 const MAX_TEXT: usize = 4 * 1024;
 
@@ -35,107 +35,120 @@ const MAX_TEXT: usize = 4 * 1024;
 pub(crate) struct Streamable<H> {
     service: StreamableHttpService<Guard<H>, Sessions>,
     sessions: Arc<Sessions>,
-    max_message: usize,
+    mount: Arc<Mount<H>>,
 }
 
 impl<H: ServerHandler> Streamable<H> {
     pub(crate) fn new(mount: Arc<Mount<H>>, sessions: Arc<Sessions>) -> Self {
-        let max_message = mount.max_message;
         // Host and Origin are checked for all transports alike, before a request comes here.
         let config = StreamableHttpServerConfig::default()
             .disable_allowed_hosts()
             .disable_allowed_origins()
+            .with_max_request_body_bytes(mount.max_message)
             .with_sse_retry(None) // the sessions say it to those who understand it
             .with_json_response(true)
-            .with_cancellation_token(mount.cut.clone());
-        let service = StreamableHttpService::new(move || Ok(mount.handler()), sessions.clone(), config);
-        Self { service, sessions, max_message }
+            .with_cancellation_token(mount.lifetime.cut.clone());
+        let handlers = mount.clone();
+        let service = StreamableHttpService::new(move || Ok(handlers.handler()), sessions.clone(), config);
+        Self { service, sessions, mount }
     }
 
-    async fn answer(&self, mut parts: Parts, body: Body) -> Response {
-        let body = match Limited::new(body, self.max_message).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(cause) if cause.is::<LengthLimitError>() => {
-                return error(StatusCode::PAYLOAD_TOO_LARGE, &too_large(self.max_message));
-            }
-            Err(_) => return refuse(StatusCode::BAD_REQUEST, "the request broke off"),
+    async fn answer(&self, mut parts: Parts, body: Body, caller: Caller) -> Response {
+        let session = parts.headers.get(SESSION_ID).and_then(|id| id.to_str().ok());
+        if session.is_some_and(|id| self.sessions.is_foreign(id, caller)) {
+            return refuse(
+                StatusCode::FORBIDDEN,
+                "this session belongs to somebody else: send the key that opened it",
+            );
+        }
+        let is_unknown = session.is_some_and(|id| !self.sessions.is_known(id));
+        if parts.method == Method::POST && !is_json(&parts.headers) {
+            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json");
+        }
+        let body = match body::read(body, self.mount.max_message, self.mount.timing.idle).await {
+            Ok(body) => body,
+            Err(refused) => return refused,
         };
-        let owner = Credentials::of(&parts.headers);
-        if let Some(refused) = self.refuse_session(&parts, &owner, &body) {
-            return refused;
-        }
         accept_both(&mut parts.headers);
-        let is_post = parts.method == Method::POST;
+        let is_delete = parts.method == Method::DELETE;
         let request = Request::from_parts(parts, Full::new(body.clone()));
-        let response = self.service.handle(request).await;
-        if let Some(id) = response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok()) {
-            self.sessions.belongs(id, owner);
+        let (response, opening) = Opening::scope(caller, self.service.handle(request)).await;
+        if opening.found_no_place() {
+            return full();
         }
-        let response = response.map(Body::new);
-        if is_post && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE && decode(&body).is_err() {
-            return error(StatusCode::BAD_REQUEST, &refusal(&body));
+        if is_delete && is_unknown && response.status().is_success() {
+            return refuse(StatusCode::NOT_FOUND, "there is no such session");
         }
-        in_json(response).await
-    }
-
-    /// Refuses a session that is somebody else's, and one more than there is room for.
-    fn refuse_session(&self, parts: &Parts, caller: &Credentials, body: &Bytes) -> Option<Response> {
-        match parts.headers.get(SESSION_ID).and_then(|id| id.to_str().ok()) {
-            Some(id) if self.sessions.is_foreign(id, caller) => {
-                Some(refuse(StatusCode::FORBIDDEN, "this session belongs to somebody else"))
-            }
-            None if !self.sessions.has_room() && begins_session(body) => {
-                let refused =
-                    refuse(StatusCode::SERVICE_UNAVAILABLE, "too many sessions are open: try again later");
-                Some(([(header::RETRY_AFTER, RETRY_AFTER)], refused).into_response())
-            }
-            _ => None,
-        }
+        in_json(response.map(Body::new), &body).await
     }
 }
 
 /// Answers every request to `/mcp`.
 pub(crate) async fn mcp<H: ServerHandler>(
     State(streamable): State<Arc<Streamable<H>>>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    streamable.answer(parts, body).await
+    streamable.answer(parts, body, caller).await
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    kinds(headers, header::CONTENT_TYPE).any(|kind| kind.eq_ignore_ascii_case("application/json"))
 }
 
 /// A client that takes anything takes what we send.
 fn accept_both(headers: &mut HeaderMap) {
-    let anything = |accept: &HeaderValue| {
-        accept.to_str().is_ok_and(|accept| accept.split(',').any(|kind| kind.trim() == "*/*"))
-    };
-    if headers.get(header::ACCEPT).is_some_and(anything) {
+    if kinds(headers, header::ACCEPT).any(|kind| kind == "*/*") {
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
     }
 }
 
-fn begins_session(body: &[u8]) -> bool {
-    matches!(decode(body), Ok(JsonRpcMessage::Request(request))
-        if matches!(request.request, ClientRequest::InitializeRequest(_)))
+/// The media types in a header, without their parameters.
+fn kinds(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|kind| kind.split(';').next()).map(str::trim)
 }
 
-/// An answer of rmcp: its errors in plain text become errors that a client can read.
-async fn in_json(response: Response) -> Response {
+/// An answer of rmcp to this body: its errors in plain text become errors that a client can read.
+async fn in_json(response: Response, body: &[u8]) -> Response {
     let status = response.status();
-    let has_kind = response.headers().contains_key(header::CONTENT_TYPE);
-    if !(status.is_client_error() || status.is_server_error()) || has_kind {
+    if !(status.is_client_error() || status.is_server_error())
+        || kinds(response.headers(), header::CONTENT_TYPE).any(|kind| kind == "application/json")
+    {
         return response;
     }
-    let (parts, body) = response.into_parts();
-    let text = Limited::new(body, MAX_TEXT).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let text = if status.is_server_error() {
-        // It may hold the words of an error inside.
-        "the server failed on this request; its log says why".to_owned()
-    } else {
-        String::from_utf8_lossy(&text).into_owned()
-    };
-    let mut answer = refuse(status, &text);
+    let (parts, text) = response.into_parts();
+    let text = Limited::new(text, MAX_TEXT).collect().await.map(|text| text.to_bytes()).unwrap_or_default();
+    let mut answer = explain(status, &text, body);
     if let Some(allow) = parts.headers.get(header::ALLOW) {
         answer.headers_mut().insert(header::ALLOW, allow.clone());
     }
     answer
+}
+
+fn explain(status: StatusCode, text: &Bytes, body: &[u8]) -> Response {
+    let request = match decode(body) {
+        // rmcp takes it for a media type that it does not support.
+        Err(refused) if status == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            return error(StatusCode::BAD_REQUEST, &refused);
+        }
+        Ok(JsonRpcMessage::Request(request)) => Some(request),
+        _ => None,
+    };
+    let is_broken_handshake = request.as_ref().is_some_and(|request| {
+        matches!(&request.request, ClientRequest::CustomRequest(custom) if custom.method == "initialize")
+    });
+    let id = request.map(|request| request.id);
+    if is_broken_handshake {
+        let why = ErrorData::invalid_params("the parameters have the wrong shape", None);
+        return error(StatusCode::BAD_REQUEST, &JsonRpcError::new(id, why));
+    }
+    let why = if status.is_server_error() {
+        // It may hold the words of an error inside.
+        "the server failed on this request; its log says why".into()
+    } else {
+        String::from_utf8_lossy(text)
+    };
+    error(status, &invalid(id, why))
 }

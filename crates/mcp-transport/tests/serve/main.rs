@@ -1,13 +1,21 @@
-//! The serving half under attack and under bad luck: real sockets, and clients that break every rule.
+//! The serving half, over real sockets and streams, with clients that are no part of it.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
-#![expect(deprecated, reason = "log messages are of both eras, and the newer one deprecates them")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+#![expect(
+    deprecated,
+    reason = "clients of both eras are served, and the newer one deprecates parts of the older"
+)]
 
 mod access;
-mod ending;
-mod limits;
-mod messages;
+mod calls;
+mod client;
+mod disconnect;
+mod eras;
+mod http;
+mod malformed;
+mod resume;
 mod sessions;
+mod slow;
+mod stop;
 mod subscriptions;
 mod support;
-mod wire;

@@ -1,99 +1,183 @@
-//! A server of known tools on a free port.
+//! A handler whose tools misbehave on demand, and servers of it.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use clap::Parser;
-use mcp_transport::{
-    Change, ClientLog, NetworkServer, NetworkSettings, Subscriber, Subscribers, unknown_cursor,
-};
-use reqwest::{Client, RequestBuilder, Response};
+use mcp_transport::{NetworkServer, NetworkSettings, Subscriber, Subscribers, Timing};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
-        ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, Resource,
-        ServerCapabilities, ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool,
-        UnsubscribeRequestParams,
+        InitializeRequestParams, InitializeResult, ListToolsResult, PaginatedRequestParams,
+        ProgressNotificationParam, ServerCapabilities, ServerConfig, SubscribeRequestParams,
+        SubscriptionFilter, Tool, UnsubscribeRequestParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
 use serde_json::{Value, json};
-use tokio::{sync::Notify, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
-/// Longest wait for anything that must happen. Nothing takes nearly as long.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// What every modern request carries.
-pub const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
-pub const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
-pub const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+/// More than anything here takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits for what must happen.
-pub async fn soon<T>(event: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, event).await.expect("this should have happened long ago")
+/// Waits for something that must happen.
+pub async fn within<T>(event: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, event).await.expect("it did not happen in time")
 }
 
-/// What the tools of all sessions share.
-#[derive(Default)]
-pub struct Events {
-    pub waiting: Notify,
-    pub cancelled: Notify,
-    /// Lets `hold` answer.
-    pub release: Notify,
+/// What happens in the tools of one server, and what makes it happen.
+pub struct State {
+    /// Calls of `wait` that have begun.
+    pub begun: watch::Sender<usize>,
+    /// Calls of `wait` that were told that nobody wants their answer any more.
+    pub cancelled: watch::Sender<usize>,
+    /// Calls of `deaf` that are running.
+    pub deaf: watch::Sender<usize>,
+    /// Messages that `flood` has got rid of.
+    pub flooded: watch::Sender<usize>,
+    /// Handlers that exist.
+    pub handlers: watch::Sender<usize>,
+    /// Lets one call of `wait` answer.
+    pub release: Semaphore,
     pub subscribers: Subscribers,
 }
 
-/// One session. `echo` answers, `panic` does not, `wait` waits to be cancelled, `hold` to be released, `chatter` sends progress
-/// without end, `change` changes the resource `test://a` and the list of tools.
-pub struct Tools {
-    events: Arc<Events>,
-    subscriber: Subscriber,
-    log: ClientLog,
-}
+impl State {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            begun: watch::Sender::new(0),
+            cancelled: watch::Sender::new(0),
+            deaf: watch::Sender::new(0),
+            flooded: watch::Sender::new(0),
+            handlers: watch::Sender::new(0),
+            release: Semaphore::new(0),
+            subscribers: Subscribers::default(),
+        })
+    }
 
-impl Tools {
-    pub fn new(events: &Arc<Events>) -> Self {
-        Self { events: events.clone(), subscriber: events.subscribers.session(), log: ClientLog::default() }
+    pub fn handler(self: &Arc<Self>) -> Handler {
+        self.handlers.send_modify(|count| *count += 1);
+        Handler { state: self.clone(), subscriber: self.subscribers.session() }
     }
 }
 
-fn text(text: impl Into<String>) -> Result<CallToolResponse, ErrorData> {
-    Ok(CallToolResult::success(vec![ContentBlock::text(text)]).into())
+/// Waits until a count is as it should be.
+pub async fn reaches(count: &watch::Sender<usize>, expected: usize) {
+    within(count.subscribe().wait_for(|count| *count == expected)).await.unwrap();
 }
 
-impl ServerHandler for Tools {
+pub struct Handler {
+    state: Arc<State>,
+    subscriber: Subscriber,
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        self.state.handlers.send_modify(|count| *count -= 1);
+    }
+}
+
+struct Counted<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Handler {
+    async fn call(&self, tool: &str, arguments: Value, context: &RequestContext<RoleServer>) -> String {
+        match tool {
+            "echo" => arguments["text"].as_str().unwrap_or_default().to_owned(),
+            "panic" => panic!("on purpose"),
+            "wait" => {
+                self.state.begun.send_modify(|count| *count += 1);
+                tokio::select! {
+                    () = context.ct.cancelled() => {
+                        self.state.cancelled.send_modify(|count| *count += 1);
+                        "cancelled".to_owned()
+                    }
+                    permit = self.state.release.acquire() => {
+                        permit.unwrap().forget();
+                        "released".to_owned()
+                    }
+                }
+            }
+            "deaf" => {
+                let _running = Counted::new(&self.state.deaf);
+                std::future::pending().await
+            }
+            "big" => "x".repeat(arguments["bytes"].as_u64().unwrap_or_default().try_into().unwrap()),
+            "ask" => match context.peer.list_roots().await {
+                Ok(roots) => format!("{} roots", roots.roots.len()),
+                Err(error) => format!("no roots: {error}"),
+            },
+            "flood" => self.flood(&arguments, context).await,
+            _ => "unknown".to_owned(),
+        }
+    }
+
+    async fn flood(&self, arguments: &Value, context: &RequestContext<RoleServer>) -> String {
+        let Some(token) = context.meta.get_progress_token() else { return "nobody listens".to_owned() };
+        let text = "x".repeat(arguments["bytes"].as_u64().unwrap_or_default().try_into().unwrap());
+        for count in 0..arguments["count"].as_u64().unwrap_or(u64::MAX) {
+            #[expect(clippy::cast_precision_loss, reason = "counts are small")]
+            let progress = ProgressNotificationParam::new(token.clone(), count as f64 + 1.0);
+            let sending = context.peer.notify_progress(progress.with_message(text.clone()));
+            if !matches!(context.ct.run_until_cancelled(sending).await, Some(Ok(()))) {
+                self.state.cancelled.send_modify(|count| *count += 1);
+                return "nobody reads".to_owned();
+            }
+            self.state.flooded.send_modify(|count| *count += 1);
+        }
+        "all sent".to_owned()
+    }
+}
+
+impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_tool_list_changed()
             .enable_resources()
             .enable_resources_subscribe()
+            .enable_resources_list_changed()
             .build();
-        ServerConfig::new(capabilities).with_server_info(Implementation::new("tested", "1"))
+        ServerConfig::new(capabilities).with_server_info(Implementation::new("fixture", "1"))
+    }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        match &*request.client_info.name {
+            "unwanted" => Err(ErrorData::invalid_request("this client is not wanted", None)),
+            "slow" => {
+                self.call("wait", Value::Null, &context).await;
+                Err(ErrorData::internal_error("too late", None))
+            }
+            _ => Ok(self.get_info()),
+        }
     }
 
     async fn list_tools(
         &self,
-        page: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListToolsResult, ErrorData> {
-        if page.is_some_and(|page| page.cursor.is_some()) {
-            return Err(unknown_cursor());
-        }
-        let schema = Arc::new(json!({ "type": "object" }).as_object().cloned().unwrap());
-        Ok(ListToolsResult::with_all_items(vec![Tool::new("echo", "Gives the message back", schema)]))
-    }
-
-    async fn list_resources(
-        &self,
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
-    ) -> Result<ListResourcesResult, ErrorData> {
-        Ok(ListResourcesResult::with_all_items(vec![Resource::new("test://a", "a")]))
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(vec![Tool::new("echo", "says it again", Arc::default())]))
     }
 
     async fn call_tool(
@@ -101,59 +185,9 @@ impl ServerHandler for Tools {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let events = &self.events;
-        match &*request.name {
-            "panic" => panic!("on purpose"),
-            "wait" => {
-                events.waiting.notify_one();
-                context.ct.cancelled().await;
-                events.cancelled.notify_one();
-                text("cancelled")
-            }
-            "hold" => {
-                events.waiting.notify_one();
-                events.release.notified().await;
-                text("released")
-            }
-            "chatter" => {
-                events.waiting.notify_one();
-                let token = context.meta.get_progress_token().unwrap();
-                let message = "x".repeat(16 * 1024);
-                let mut count = 0.0;
-                while !context.ct.is_cancelled() {
-                    count += 1.0;
-                    let progress =
-                        ProgressNotificationParam::new(token.clone(), count).with_message(message.clone());
-                    let sent = context.ct.run_until_cancelled(context.peer.notify_progress(progress)).await;
-                    if !matches!(sent, Some(Ok(()))) {
-                        break;
-                    }
-                }
-                events.cancelled.notify_one();
-                text("enough")
-            }
-            "change" => {
-                events.subscribers.changed(&Change::Resource("test://a".to_owned()));
-                events.subscribers.changed(&Change::Tools);
-                text("changed")
-            }
-            "log" => {
-                self.log.send(rmcp::model::LoggingLevel::Info, "tested", json!("hello"), &context).await;
-                text("logged")
-            }
-            _ => text(
-                request
-                    .arguments
-                    .unwrap_or_default()
-                    .get("message")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default(),
-            ),
-        }
-    }
-
-    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        self.subscriber.join(context.peer);
+        let arguments = json!(request.arguments);
+        let text = self.call(&request.name, arguments, &context).await;
+        Ok(CallToolResult::success(vec![ContentBlock::text(text)]).into())
     }
 
     async fn subscribe(
@@ -173,6 +207,10 @@ impl ServerHandler for Tools {
         Ok(())
     }
 
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        self.subscriber.join(context.peer);
+    }
+
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
         Some(requested.clone())
     }
@@ -182,104 +220,54 @@ impl ServerHandler for Tools {
     }
 }
 
-/// A server that runs until it is dropped, or stopped.
+/// A server on a free port of this machine.
 pub struct Server {
     pub address: SocketAddr,
-    pub events: Arc<Events>,
-    pub http: Client,
-    stop: CancellationToken,
-    serving: JoinHandle<()>,
+    pub state: Arc<State>,
+    pub stop: CancellationToken,
+    pub served: JoinHandle<()>,
 }
 
-#[derive(Parser)]
-struct Settings {
-    #[command(flatten)]
-    network: NetworkSettings,
+/// What tests change.
+pub struct Options {
+    pub settings: NetworkSettings,
+    pub timing: Timing,
 }
 
 impl Server {
-    pub async fn start(arguments: &[&str]) -> Self {
-        let settings = Settings::parse_from(["test"].iter().chain(arguments)).network;
-        let server = NetworkServer::bind(IpAddr::V4(Ipv4Addr::LOCALHOST), 0, &settings).await.unwrap();
-        let address = server.local_addr();
-        let (events, stop) = (Arc::new(Events::default()), CancellationToken::new());
-        let (shared, stopped) = (events.clone(), stop.clone());
-        let make = move || Tools::new(&shared);
-        let serving = tokio::spawn(async move { server.serve(make, stopped.cancelled_owned()).await });
-        Self { address, events, http: Client::new(), stop, serving }
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
+        let settings = NetworkSettings {
+            mcp_api_key: None,
+            mcp_allowed_hosts: vec![],
+            mcp_allowed_origins: vec![],
+            mcp_max_sessions: 10_000,
+            mcp_max_connections: 1_000,
+            mcp_session_idle_seconds: 300.0,
+            mcp_max_message_bytes: 64 * 1024,
+        };
+        let mut options = Options { settings, timing: Timing::default() };
+        change(&mut options);
+        let bound = NetworkServer::bind([127, 0, 0, 1].into(), 0, &options.settings).await.unwrap();
+        let server = bound.with_timing(options.timing);
+        let (address, state, stop) = (server.local_addr(), State::new(), CancellationToken::new());
+        let handlers = state.clone();
+        let stopped = stop.clone().cancelled_owned();
+        let served = tokio::spawn(server.serve(move || handlers.handler(), stopped));
+        Self { address, state, stop, served }
     }
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub fn post(&self, path: &str, body: impl Into<String>) -> RequestBuilder {
-        let request = self.http.post(self.url(path)).header("content-type", "application/json");
-        request.header("accept", "application/json, text/event-stream").body(body.into())
-    }
-
-    /// A request of 2026-07-28.
-    pub fn modern(&self, id: u32, method: &str, name: Option<&str>, params: &str) -> RequestBuilder {
-        let comma = if params.is_empty() { "" } else { "," };
-        let body = format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}{comma}{META}}}}}"#
-        );
-        let request =
-            self.post("/mcp", body).header("mcp-protocol-version", "2026-07-28").header("mcp-method", method);
-        match name {
-            Some(name) => request.header("mcp-name", name),
-            None => request,
-        }
-    }
-
-    pub fn modern_call(&self, tool: &str) -> RequestBuilder {
-        self.modern(
-            1,
-            "tools/call",
-            Some(tool),
-            &format!(r#""name":"{tool}","arguments":{{"message":"hi"}}"#),
-        )
-    }
-
-    /// Opens a session of 2025-11-25 and gives its id.
-    pub async fn session(&self) -> String {
-        let answer = soon(self.post("/mcp", INITIALIZE).send()).await.unwrap();
-        assert_eq!(answer.status(), 200);
-        let id = answer.headers()["mcp-session-id"].to_str().unwrap().to_owned();
-        drop(answer.bytes().await.unwrap());
-        let told = soon(self.in_session(&id, INITIALIZED).send()).await.unwrap();
-        assert_eq!(told.status(), 202);
-        id
-    }
-
-    pub fn in_session(&self, id: &str, body: impl Into<String>) -> RequestBuilder {
-        self.post("/mcp", body).header("mcp-session-id", id).header("mcp-protocol-version", "2025-11-25")
-    }
-
-    /// Tells the server to stop.
-    pub fn stop(&self) {
+    /// Stops it and waits until it has stopped.
+    pub async fn end(self) -> Arc<State> {
         self.stop.cancel();
+        within(self.served).await.unwrap();
+        self.state
     }
-
-    /// Waits until it has stopped.
-    pub async fn stopped(self) {
-        soon(self.serving).await.unwrap();
-    }
-}
-
-/// A call of 2025-11-25.
-pub fn call(id: u32, tool: &str) -> String {
-    json!({
-        "jsonrpc": "2.0", "id": id, "method": "tools/call",
-        "params": { "name": tool, "arguments": { "message": "hi" }, "_meta": { "progressToken": id } },
-    })
-    .to_string()
-}
-
-/// The last message of a response, whether it is JSON or a stream of events.
-pub async fn message(response: Response) -> Value {
-    let text = soon(response.text()).await.unwrap();
-    let last =
-        text.lines().rev().find_map(|line| line.strip_prefix("data: ").filter(|data| data.starts_with('{')));
-    serde_json::from_str(last.unwrap_or(&text)).unwrap_or_else(|_| panic!("no message: {text}"))
 }
