@@ -128,8 +128,9 @@ impl Connections {
             let mut stream = TimeoutWriter::new(stream);
             stream.set_timeout(Some(stall));
             let stream = TokioIo::new(Placed { stream: Box::pin(stream), _place: place });
+            // In boxes, for a task has the size of its largest part, and the two differ by kilobytes.
             let ended = if http2_spoken {
-                let mut connection = pin!(http2.serve_connection(stream, service));
+                let mut connection = Box::pin(http2.serve_connection(stream, service));
                 tokio::select! {
                     ended = &mut connection => ended,
                     () = stopping.cancelled() => {
@@ -138,7 +139,7 @@ impl Connections {
                     }
                 }
             } else {
-                let mut connection = pin!(http1.serve_connection(stream, service).with_upgrades());
+                let mut connection = Box::pin(http1.serve_connection(stream, service).with_upgrades());
                 tokio::select! {
                     ended = &mut connection => ended,
                     () = stopping.cancelled() => {

@@ -231,7 +231,9 @@ impl Client {
                     || url.contains("sessionId")
                 {
                     let response = within(sending).await.unwrap();
-                    assert!(response.status().is_success(), "{}", response.text().await.unwrap());
+                    if !response.status().is_success() {
+                        self.inbox.send(response.json().await.unwrap()).unwrap();
+                    }
                 } else {
                     let inbox = self.inbox.clone();
                     self.tasks.spawn(async move {

@@ -21,8 +21,8 @@ async fn read_until(response: &mut Response, wanted: &str) -> String {
 }
 
 fn last_id(text: &str) -> &str {
-    let ids = text.lines().filter_map(|line| line.strip_prefix("id:"));
-    ids.last().unwrap().trim()
+    let mut ids = text.lines().filter_map(|line| line.strip_prefix("id:"));
+    ids.next_back().unwrap().trim()
 }
 
 fn listen(server: &Server, session: &str) -> RequestBuilder {
