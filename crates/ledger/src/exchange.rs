@@ -126,7 +126,7 @@ pub const BEGINNING_CHARS: usize = 200;
 /// Which conversations to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConversationsQuery {
-    /// Only those whose id begins so.
+    /// Only those whose id begins so; they come by id, the last first. Without a prefix the newest come first.
     pub id_prefix: String,
     /// Only those whose last exchange is older than this one.
     pub before: Option<i64>,

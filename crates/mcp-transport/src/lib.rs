@@ -6,21 +6,22 @@
 
 mod client_log;
 mod connect;
-mod era;
 mod pages;
+mod request;
 mod serve;
 mod settings;
 mod subscribers;
 
+pub use auth::Caller;
 pub use client_log::ClientLog;
 pub use connect::{
     Address, AddressError, Client, ConnectError, ConnectOptions, Era, NetworkTransport, Reconnecting,
     ServerCommand, connect,
 };
-pub use era::is_modern;
 pub use pages::{page, unknown_cursor};
+pub use request::{caller, is_modern};
 #[doc(hidden)]
 pub use serve::Timing;
-pub use serve::{BindError, NetworkServer, SessionError, serve_stdio, serve_streams};
+pub use serve::{BindError, NetworkServer, SessionError, serve_stdio, serve_stdio_with_grace, serve_streams};
 pub use settings::{NetworkSettings, TransportKind};
 pub use subscribers::{Change, Subscriber, Subscribers};

@@ -22,6 +22,6 @@ mod timing;
 
 pub use network::{BindError, NetworkServer};
 pub use session::SessionError;
-pub use stdio::{serve_stdio, serve_streams};
+pub use stdio::{serve_stdio, serve_stdio_with_grace, serve_streams};
 #[doc(hidden)]
 pub use timing::Timing;

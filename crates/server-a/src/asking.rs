@@ -4,8 +4,7 @@
 use std::{sync::LazyLock, time::Duration};
 
 use cost_calculator::{PriceList, Provenance, Usage, Usd};
-use http::{header::AUTHORIZATION, request::Parts};
-use mcp_transport::is_modern;
+use mcp_transport::{caller, is_modern};
 use models::ModelsResponse;
 use rmcp::{
     ErrorData, RoleServer,
@@ -15,7 +14,7 @@ use rmcp::{
     },
     service::{PeerRequestOptions, RequestContext},
 };
-use tokio::time::sleep;
+use tokio::{sync::Semaphore, time::sleep};
 use uuid::Uuid;
 
 use crate::{
@@ -28,6 +27,8 @@ use crate::{
 
 /// How long a question waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// Questions that wait for their users at the same time; a call that needs one more is told to come back.
+const MAX_QUESTIONS: usize = 256;
 /// Completion tokens of a message that sets no limit, when server-b does not tell its own.
 const USUAL_MAX_TOKENS: u32 = 1_000;
 /// Prices for estimates. Server-b may have others: its bill counts.
@@ -36,6 +37,7 @@ static PRICES: LazyLock<PriceList> = LazyLock::new(PriceList::built_in);
 /// Asks before messages are sent.
 pub(crate) struct Asking {
     codec: RequestStateCodec,
+    questions: Semaphore,
     /// Ask before a message that may cost more.
     confirm_above: Option<Usd>,
 }
@@ -60,7 +62,7 @@ impl Asking {
         // Random, and gone with the process: questions do not outlive it.
         let key = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes).concat();
         let codec = RequestStateCodec::try_new(key).expect("48 bytes are enough");
-        Self { codec, confirm_above }
+        Self { codec, questions: Semaphore::new(MAX_QUESTIONS), confirm_above }
     }
 
     /// Asks what there is to ask about `message`. A client that cannot ask is not asked: its message goes as it is.
@@ -85,6 +87,9 @@ impl Asking {
             let response = if is_modern(context) {
                 responses.remove(question.key()).and_then(|response| serde_json::from_value(response).ok())
             } else {
+                let Ok(_open) = self.questions.try_acquire() else {
+                    return Err(Failure::busy(MAX_QUESTIONS).into());
+                };
                 Some(ask(&question, context).await?)
             };
             let read = response.map(|response: ElicitResult| question.read(&response, &mut answers));
@@ -159,10 +164,8 @@ fn can_ask(context: &RequestContext<RoleServer>) -> bool {
 
 /// What a question is about: this call of this caller. An answer to another one is worth nothing here.
 fn subject(tool: ToolName, message: &Message, context: &RequestContext<RoleServer>) -> Vec<u8> {
-    let caller = context.extensions.get::<Parts>().and_then(|parts| parts.headers.get(AUTHORIZATION));
-    let caller = caller.map(|credentials| credentials.as_bytes());
-    let tool = format!("{tool:?}");
-    serde_json::to_vec(&(tool, &message.request, &message.conversation, caller)).unwrap_or_default()
+    let whose = format!("{tool:?} {:?}", caller(context));
+    serde_json::to_vec(&(whose, &message.request, &message.conversation)).unwrap_or_default()
 }
 
 /// Asks by a request to the client, and waits for the answer.

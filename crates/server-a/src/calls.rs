@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use futures_util::future::{OptionFuture, join3};
 use mcp_tools::{Arguments, Reply};
-use mcp_transport::{ClientLog, is_modern};
+use mcp_transport::{ClientLog, caller, is_modern};
 use rmcp::{
     ErrorData, RoleServer,
     model::{
@@ -91,15 +91,18 @@ impl Call<'_> {
         line: &CallLine,
     ) -> Result<Answer, Refusal> {
         let tool = returned.tool;
-        let place = self.server.place()?;
         let message = arguments::message(arguments)?;
         let messenger = self.server.messenger().await;
-        let message = match self.server.asking().settle(messenger, message, returned, self.context).await? {
+        // Before it takes a place: a user may think for minutes.
+        let settling = self.server.asking().settle(messenger, message, returned, self.context);
+        let settled = self.context.ct.run_until_cancelled(settling).await;
+        let message = match settled.unwrap_or_else(|| Err(Failure::cancelled().into()))? {
             Asked::Settled(message) => message,
             Asked::Open(question) => return Ok(Answer::Question(question)),
         };
+        let place = self.server.place()?;
         // Without room for a task it is answered here and now, like any other.
-        let task = if self.wants_task(tool) { self.server.tasks().begin() } else { None };
+        let task = if self.wants_task(tool) { self.server.tasks().begin(caller(self.context)) } else { None };
         let Some((task, handle)) = task else {
             return Ok(Answer::Reply(self.deliver(tool, message, line.trace).await?));
         };

@@ -3,20 +3,17 @@
 use std::sync::Arc;
 
 use cost_calculator::Usd;
-use mcp_transport::{ClientLog, Subscriber, Subscribers, is_modern};
+use mcp_transport::{ClientLog, Subscriber, Subscribers, caller, is_modern};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestMethod, CallToolRequestParams, CallToolResponse, CancelTaskMethod, CancelTaskParams,
-        CompleteRequestMethod, CompleteRequestParams, CompleteResult, ConstString as _, CustomRequest,
-        CustomResult, ErrorCode, GetPromptRequestMethod, GetPromptRequestParams, GetPromptResponse,
-        GetTaskMethod, GetTaskParams, GetTaskResult, Implementation, ListPromptsRequestMethod,
-        ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
-        ListResourcesRequestMethod, ListResourcesResult, ListToolsRequestMethod, ListToolsResult,
-        PaginatedRequestParams, ReadResourceRequestMethod, ReadResourceRequestParams, ReadResourceResponse,
-        ServerCapabilities, ServerConfig, SetLevelRequestMethod, SetLevelRequestParams,
-        SubscribeRequestMethod, SubscribeRequestParams, SubscriptionFilter, SubscriptionsListenRequestMethod,
-        Tool, UnsubscribeRequestMethod, UnsubscribeRequestParams, UpdateTaskMethod, UpdateTaskParams,
+        CallToolRequestMethod, CallToolRequestParams, CallToolResponse, CancelTaskParams,
+        CompleteRequestParams, CompleteResult, ConstString as _, CustomRequest, CustomResult, ErrorCode,
+        GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, Implementation,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+        PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
+        ServerConfig, SetLevelRequestMethod, SetLevelRequestParams, SubscribeRequestParams,
+        SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
@@ -40,26 +37,6 @@ const INSTRUCTIONS: &str = "Sends messages to AI models through Server B and kee
     send_message_to_ai; pass the conversationId of its result as conversation_id to continue. Every result tells tokens \
     and cost. When a call fails, its hint says what to do; check_server_b_health tells whether Server B runs. Each \
     conversation is a resource, conversation://ID, that can be read and subscribed to.";
-/// Methods whose parameters may have the wrong shape: those of both eras, of the older and of the newer one.
-const METHODS: [&str; 8] = [
-    ListToolsRequestMethod::VALUE,
-    CallToolRequestMethod::VALUE,
-    ListResourcesRequestMethod::VALUE,
-    ListResourceTemplatesRequestMethod::VALUE,
-    ReadResourceRequestMethod::VALUE,
-    ListPromptsRequestMethod::VALUE,
-    GetPromptRequestMethod::VALUE,
-    CompleteRequestMethod::VALUE,
-];
-const OLDER_METHODS: [&str; 3] =
-    [SubscribeRequestMethod::VALUE, UnsubscribeRequestMethod::VALUE, SetLevelRequestMethod::VALUE];
-const NEWER_METHODS: [&str; 4] = [
-    SubscriptionsListenRequestMethod::VALUE,
-    GetTaskMethod::VALUE,
-    UpdateTaskMethod::VALUE,
-    CancelTaskMethod::VALUE,
-];
-
 /// The messenger as an MCP server. Clones are the same server.
 #[derive(Clone)]
 pub struct MessengerServer(Arc<Shared>);
@@ -258,16 +235,16 @@ impl ServerHandler for MessengerSession {
         Ok(())
     }
 
-    async fn get_task(&self, request: GetTaskParams, _: Context) -> Result<GetTaskResult, ErrorData> {
-        self.server.tasks().get(&request.task_id).map(GetTaskResult::new)
+    async fn get_task(&self, request: GetTaskParams, context: Context) -> Result<GetTaskResult, ErrorData> {
+        self.server.tasks().get(&request.task_id, caller(&context)).map(GetTaskResult::new)
     }
 
-    async fn update_task(&self, request: UpdateTaskParams, _: Context) -> Result<(), ErrorData> {
-        self.server.tasks().update(&request.task_id)
+    async fn update_task(&self, request: UpdateTaskParams, context: Context) -> Result<(), ErrorData> {
+        self.server.tasks().update(&request.task_id, caller(&context))
     }
 
-    async fn cancel_task(&self, request: CancelTaskParams, _: Context) -> Result<(), ErrorData> {
-        self.server.tasks().cancel(&request.task_id)
+    async fn cancel_task(&self, request: CancelTaskParams, context: Context) -> Result<(), ErrorData> {
+        self.server.tasks().cancel(&request.task_id, caller(&context))
     }
 
     /// Methods that are not known, and known ones whose parameters have the wrong shape.
@@ -276,8 +253,6 @@ impl ServerHandler for MessengerSession {
         request: CustomRequest,
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
-        let modern = is_modern(&context);
-        let others = if modern { &NEWER_METHODS[..] } else { &OLDER_METHODS };
         let name = request.params.as_ref().and_then(|params| params.get("name")?.as_str());
         match (request.method.as_str(), name) {
             (CallToolRequestMethod::VALUE, Some(name)) if ToolName::find(name).is_none() => {
@@ -285,12 +260,10 @@ impl ServerHandler for MessengerSession {
             }
             (CallToolRequestMethod::VALUE, Some(_)) => {
                 let mut result = calls::shapeless_arguments();
-                result.result_type = result.result_type.filter(|_| modern);
+                result.result_type = result.result_type.filter(|_| is_modern(&context));
                 Ok(CustomResult::new(serde_json::to_value(result).unwrap_or(Value::Null)))
             }
-            (method, _) if METHODS.contains(&method) || others.contains(&method) => {
-                Err(ErrorData::invalid_params("params do not have the shape that this method needs", None))
-            }
+            // Of the rest the transport knows which are methods of this era.
             _ => Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "unknown method", None)),
         }
     }

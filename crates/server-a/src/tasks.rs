@@ -9,6 +9,7 @@ use std::{
 
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
+use mcp_transport::Caller;
 use rmcp::{
     ErrorData,
     model::{DetailedTask, JsonObject, Task, TaskPayload, TaskStatus},
@@ -40,6 +41,7 @@ struct Inner {
 }
 
 struct Kept {
+    owner: Option<Caller>,
     task: Task,
     began: Instant,
     cancelled: CancellationToken,
@@ -74,8 +76,8 @@ pub(crate) enum End {
 }
 
 impl Tasks {
-    /// Begins a task, unless there are too many. Its work must be [run](Tasks::run) then.
-    pub(crate) fn begin(&self) -> Option<(Task, Handle)> {
+    /// Begins a task of this caller, to whom alone it belongs, unless there are too many. Its work must be [run](Tasks::run) then.
+    pub(crate) fn begin(&self, owner: Option<Caller>) -> Option<(Task, Handle)> {
         let mut kept = self.kept();
         if kept.len() >= MAX_TASKS || self.0.running.is_closed() {
             return None;
@@ -86,7 +88,7 @@ impl Tasks {
         let task = Task::new(&id, TaskStatus::Working, &at, &at)
             .with_ttl_ms(u64::try_from(TTL.as_millis()).unwrap_or(u64::MAX))
             .with_poll_interval_ms(POLL_INTERVAL_MS);
-        kept.insert(id, Kept { task: task.clone(), began: Instant::now(), cancelled, end: None });
+        kept.insert(id, Kept { owner, task: task.clone(), began: Instant::now(), cancelled, end: None });
         Some((task, handle))
     }
 
@@ -113,9 +115,9 @@ impl Tasks {
     ///
     /// # Errors
     /// When there is no such task, or not any more.
-    pub(crate) fn get(&self, id: &str) -> Result<DetailedTask, ErrorData> {
+    pub(crate) fn get(&self, id: &str, caller: Option<Caller>) -> Result<DetailedTask, ErrorData> {
         let kept = self.kept();
-        let found = kept.get(id).ok_or_else(unknown)?;
+        let found = own(&kept, id, caller)?;
         Ok(DetailedTask::new(found.task.clone(), found.end.clone().unwrap_or(TaskPayload::Working)))
     }
 
@@ -123,16 +125,16 @@ impl Tasks {
     ///
     /// # Errors
     /// When there is no such task, or not any more.
-    pub(crate) fn update(&self, id: &str) -> Result<(), ErrorData> {
-        self.kept().get(id).map(drop).ok_or_else(unknown)
+    pub(crate) fn update(&self, id: &str, caller: Option<Caller>) -> Result<(), ErrorData> {
+        own(&self.kept(), id, caller).map(drop)
     }
 
     /// Calls a task off (`tasks/cancel`). One that is over stays as it is.
     ///
     /// # Errors
     /// When there is no such task, or not any more.
-    pub(crate) fn cancel(&self, id: &str) -> Result<(), ErrorData> {
-        self.kept().get(id).map(|kept| kept.cancelled.cancel()).ok_or_else(unknown)
+    pub(crate) fn cancel(&self, id: &str, caller: Option<Caller>) -> Result<(), ErrorData> {
+        own(&self.kept(), id, caller).map(|kept| kept.cancelled.cancel())
     }
 
     /// Lets running tasks finish, for a while, and then calls them off. None begins any more.
@@ -161,6 +163,11 @@ impl Tasks {
     }
 }
 
+/// The task, if it is this caller's.
+fn own<'k>(kept: &'k HashMap<String, Kept>, id: &str, caller: Option<Caller>) -> Result<&'k Kept, ErrorData> {
+    kept.get(id).filter(|kept| kept.owner == caller).ok_or_else(unknown)
+}
+
 fn now() -> String {
     rfc3339(Timestamp::now())
 }
@@ -184,7 +191,7 @@ mod tests {
     where
         F: Future<Output = End> + Send + 'static,
     {
-        let (task, handle) = tasks.begin()?;
+        let (task, handle) = tasks.begin(None)?;
         tasks.run(handle, work);
         Some(task.task_id)
     }
@@ -194,7 +201,27 @@ mod tests {
     }
 
     fn status(tasks: &Tasks, id: &str) -> Option<TaskStatus> {
-        tasks.get(id).ok().map(|task| task.status())
+        tasks.get(id, None).ok().map(|task| task.status())
+    }
+
+    #[tokio::test]
+    async fn a_task_is_nobody_elses() {
+        let (one, two) = (callers("one"), callers("two"));
+        let tasks = Tasks::default();
+        let (task, _handle) = tasks.begin(one).unwrap();
+        assert!(tasks.get(&task.task_id, one).is_ok());
+        for stranger in [two, None] {
+            assert!(tasks.get(&task.task_id, stranger).is_err());
+            assert!(tasks.update(&task.task_id, stranger).is_err());
+            assert!(tasks.cancel(&task.task_id, stranger).is_err());
+        }
+    }
+
+    /// The caller with this key, of two.
+    fn callers(key: &str) -> Option<Caller> {
+        let keys = auth::Keys::new(&["one".into(), "two".into()]);
+        let shown = format!("Bearer {key}").parse().unwrap();
+        keys.caller(&[(http::header::AUTHORIZATION, shown)].into_iter().collect())
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,15 +1,16 @@
 //! Where the MCP tools are offered, beside the REST API.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
-use mcp_transport::{NetworkServer, TransportKind, serve_stdio};
+use mcp_transport::{NetworkServer, TransportKind, serve_stdio_with_grace};
 
 use crate::{Config, mcp::ResponderServer};
 
 /// A way to the MCP tools.
 pub(crate) enum Face {
-    Stdio,
+    /// With the time that calls in flight have to finish.
+    Stdio(Duration),
     Network(Box<NetworkServer>),
 }
 
@@ -19,12 +20,14 @@ impl Face {
     /// # Errors
     /// When the address cannot be had.
     pub(crate) async fn bind(config: &Config) -> anyhow::Result<Option<Self>> {
+        let grace = config.connection_limits().grace;
         Ok(match config.mcp {
             None => None,
-            Some(TransportKind::Stdio) => Some(Self::Stdio),
+            Some(TransportKind::Stdio) => Some(Self::Stdio(grace)),
             Some(TransportKind::Http) => {
                 let bound = NetworkServer::bind(config.mcp_host, config.mcp_port, &config.mcp_network).await;
-                Some(Self::Network(Box::new(bound.context("MCP cannot listen: set MCP_HOST or MCP_PORT_B")?)))
+                let bound = bound.context("MCP cannot listen: set MCP_HOST or MCP_PORT_B")?;
+                Some(Self::Network(Box::new(bound.with_grace(grace))))
             }
         })
     }
@@ -32,7 +35,7 @@ impl Face {
     /// The address that is really bound, on the network.
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         match self {
-            Self::Stdio => None,
+            Self::Stdio(_) => None,
             Self::Network(server) => Some(server.local_addr()),
         }
     }
@@ -47,7 +50,10 @@ impl Face {
         stop: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         match self {
-            Self::Stdio => serve_stdio(server, stop).await.context("MCP on standard input and output failed"),
+            Self::Stdio(grace) => {
+                let served = serve_stdio_with_grace(server, grace, stop).await;
+                served.context("MCP on standard input and output failed")
+            }
             Self::Network(network) => {
                 network.serve(move || server.clone(), stop).await;
                 Ok(())

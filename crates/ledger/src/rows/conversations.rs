@@ -12,9 +12,11 @@ const WITH_PREFIX: &str = "c.conversation >= :prefix AND c.conversation <= :pref
 impl Rows<'_> {
     pub(crate) fn conversations(&self, query: &ConversationsQuery) -> Result<ConversationsPage, LedgerError> {
         let limit = query.limit.min(i64::MAX as usize - 1);
+        // A prefix is looked up in the primary key, whose order ends the search; by time, all conversations would be looked at.
+        let order = if query.id_prefix.is_empty() { "c.last_id DESC" } else { "c.conversation DESC" };
         let sql = format!(
             "{} WHERE c.owner = :owner AND c.last_id < :before AND {WITH_PREFIX} \
-             ORDER BY c.last_id DESC LIMIT :limit",
+             ORDER BY {order} LIMIT :limit",
             select()
         );
         let mut statement = self.connection.prepare_cached(&sql)?;

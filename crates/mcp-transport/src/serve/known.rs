@@ -18,7 +18,7 @@ pub(crate) fn is_served(method: &str, capabilities: &ServerCapabilities, modern:
             !modern && resources.is_some_and(|resources| resources.subscribe == Some(true))
         }
         "resources/directory/read" => capabilities.supports_directory_read(),
-        "tasks/get" | "tasks/update" | "tasks/cancel" => capabilities.supports_tasks(),
+        "tasks/get" | "tasks/update" | "tasks/cancel" => modern && capabilities.supports_tasks(),
         "skills/list" | "skills/get" => capabilities.supports_skills(),
         _ => false,
     }

@@ -1,6 +1,6 @@
 //! Messages as lines of JSON over a pair of byte streams: what stdio speaks.
 
-use std::{collections::VecDeque, io, sync::Arc};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use bytes::{Buf as _, BytesMut};
 use futures_util::future::BoxFuture;
@@ -12,12 +12,15 @@ use rmcp::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     sync::Mutex,
+    time::timeout,
 };
 
 use super::decode::{decode, too_large};
 
 /// Bytes that are asked for at once.
 const CHUNK: usize = 8 * 1024;
+/// Longest wait for the output to be closed.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// A transport that answers every line: with silence only when the line is empty.
 pub(crate) struct Lines<R, W> {
@@ -152,10 +155,14 @@ where
         }
     }
 
+    /// A writer may be stuck on a client that does not read; it must not keep the program alive.
     async fn close(&mut self) -> io::Result<()> {
-        if let Some(mut output) = self.output.lock().await.take() {
-            output.shutdown().await?;
-        }
-        Ok(())
+        let close = async {
+            match self.output.lock().await.take() {
+                Some(mut output) => output.shutdown().await,
+                None => Ok(()),
+            }
+        };
+        timeout(CLOSING, close).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }

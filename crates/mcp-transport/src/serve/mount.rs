@@ -6,6 +6,7 @@ use rmcp::{RoleServer, ServerHandler, transport::Transport};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
+    body::BUDGET_KIB,
     guard::{Guard, House},
     lifetime::Lifetime,
     session::{InputEnd, SessionError, Terms, serve_session},
@@ -20,6 +21,8 @@ pub(crate) struct Mount<H> {
     pub(crate) max_message: usize,
     /// Places for sessions, whatever their transport.
     pub(crate) places: Arc<Semaphore>,
+    /// What bodies may take of the memory.
+    pub(crate) bodies: Arc<Semaphore>,
     pub(crate) lifetime: Lifetime,
     pub(crate) timing: Timing,
 }
@@ -36,6 +39,7 @@ impl<H: ServerHandler> Mount<H> {
             make: Box::new(make),
             max_message: settings.max_message(),
             places: Arc::new(Semaphore::new(settings.mcp_max_sessions as usize)),
+            bodies: Arc::new(Semaphore::new(BUDGET_KIB)),
             lifetime,
             timing,
         }

@@ -4,6 +4,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -83,6 +84,13 @@ impl NetworkServer {
         })
     }
 
+    /// Gives calls in flight this long to finish when the server stops, in place of ten seconds.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        self.timing.grace = grace;
+        self
+    }
+
     /// With other waits than the usual ones.
     #[doc(hidden)]
     #[must_use]
@@ -98,7 +106,7 @@ impl NetworkServer {
     }
 
     /// Serves a handler that `make` makes for each session, and for each request that belongs to none, until `stop` resolves.
-    /// Then nothing new is accepted, and what is in flight has ten seconds to finish.
+    /// Then nothing new is accepted, and what is in flight has the grace period to finish.
     pub async fn serve<H: ServerHandler>(
         self,
         make: impl Fn() -> H + Send + Sync + 'static,

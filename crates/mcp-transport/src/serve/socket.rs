@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
+use auth::Caller;
 use axum::{
-    Error,
+    Error, Extension,
     extract::{
         State, WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket, close_code, rejection::WebSocketUpgradeRejection},
@@ -42,6 +43,7 @@ const READ_BUFFER: usize = 4 * 1024;
 /// Opens a WebSocket (`GET /ws`).
 pub(crate) async fn open<H: ServerHandler>(
     State(mount): State<Arc<Mount<H>>>,
+    Extension(caller): Extension<Caller>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let upgrade = match upgrade {
@@ -59,16 +61,21 @@ pub(crate) async fn open<H: ServerHandler>(
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0) // each message leaves at once
         .on_upgrade(move |socket| async move {
-            mount.lifetime.cut.run_until_cancelled(converse(socket, &mount, place)).await;
+            mount.lifetime.cut.run_until_cancelled(converse(socket, &mount, caller, place)).await;
             drop(counted);
         })
 }
 
 /// Carries the messages of one session, until either side ends it.
-async fn converse<H: ServerHandler>(socket: WebSocket, mount: &Mount<H>, place: OwnedSemaphorePermit) {
+async fn converse<H: ServerHandler>(
+    socket: WebSocket,
+    mount: &Mount<H>,
+    caller: Caller,
+    place: OwnedSemaphorePermit,
+) {
     let (mut sink, stream) = socket.split();
     let (channel, Ends { incoming, outgoing, refusals }) = channel();
-    let line = Line { heard: Mutex::new(Instant::now()), closing: OnceLock::new() };
+    let line = Line { caller, heard: Mutex::new(Instant::now()), closing: OnceLock::new() };
     // When reading ends, the session ends; when the session has ended and its last message is sent, writing ends.
     let session = async {
         mount.serve(channel, place).await;
@@ -91,6 +98,7 @@ async fn converse<H: ServerHandler>(socket: WebSocket, mount: &Mount<H>, place: 
 
 /// What both directions of a connection know.
 struct Line {
+    caller: Caller,
     heard: Mutex<Instant>,
     /// Why it is closed, if not because somebody wanted it.
     closing: OnceLock<(u16, &'static str)>,
@@ -124,7 +132,8 @@ impl Line {
                 Err(_) => return,
             };
             match message {
-                Ok(message) => {
+                Ok(mut message) => {
+                    message.insert_extension(self.caller);
                     if incoming.send(Box::new(message)).await.is_err() {
                         return;
                     }

@@ -120,14 +120,16 @@ pub(crate) async fn message<H: ServerHandler>(
         let why = "this session belongs to somebody else: send the key that opened it";
         return refuse(StatusCode::FORBIDDEN, why);
     }
-    let body = match body::read(body, streams.mount.max_message, streams.mount.timing.idle).await {
+    let mount = &streams.mount;
+    let body = match body::read(body, mount.max_message, mount.timing.idle, &mount.bodies).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let message = match decode(&body) {
+    let mut message = match decode(&body.bytes) {
         Ok(message) => message,
         Err(refused) => return error(StatusCode::BAD_REQUEST, &refused),
     };
+    message.insert_extension(caller);
     match incoming.try_send(Box::new(message)) {
         Ok(()) => (StatusCode::ACCEPTED, "Accepted").into_response(),
         Err(TrySendError::Full(_)) => {

@@ -29,6 +29,19 @@ pub async fn serve_stdio<H: ServerHandler>(
     serve_streams(handler, input, output, stop).await
 }
 
+/// Like [`serve_stdio`], but calls in flight have this long to finish, in place of ten seconds.
+///
+/// # Errors
+/// As [`serve_stdio`].
+pub async fn serve_stdio_with_grace<H: ServerHandler>(
+    handler: H,
+    grace: Duration,
+    stop: impl Future<Output = ()>,
+) -> Result<(), SessionError> {
+    let (input, output) = stdio_pipes();
+    serve(handler, Lines::new(input, output, MAX_LINE), grace, stop).await
+}
+
 /// Like [`serve_stdio`], over these streams.
 ///
 /// # Errors
@@ -44,16 +57,25 @@ where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
+    serve(handler, Lines::new(input, output, MAX_LINE), Timing::default().grace, stop).await
+}
+
+async fn serve<H, R, W>(
+    handler: H,
+    lines: Lines<R, W>,
+    grace: Duration,
+    stop: impl Future<Output = ()>,
+) -> Result<(), SessionError>
+where
+    H: ServerHandler,
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
     let lifetime = Lifetime::default();
     let handler = House::new(&handler.get_info(), lifetime.clone()).guard(handler);
-    let timing = Timing::default();
-    let terms = Terms {
-        end: InputEnd::NoMoreRequests,
-        grace: timing.grace,
-        lifetime: lifetime.clone(),
-        holds: Box::new(()),
-    };
-    let mut session = pin!(serve_session(handler, Lines::new(input, output, MAX_LINE), terms));
+    let terms =
+        Terms { end: InputEnd::NoMoreRequests, grace, lifetime: lifetime.clone(), holds: Box::new(()) };
+    let mut session = pin!(serve_session(handler, lines, terms));
     let result = tokio::select! {
         result = &mut session => result,
         () = stop => {

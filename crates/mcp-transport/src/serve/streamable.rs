@@ -65,13 +65,15 @@ impl<H: ServerHandler> Streamable<H> {
         if parts.method == Method::POST && !is_json(&parts.headers) {
             return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json");
         }
-        let body = match body::read(body, self.mount.max_message, self.mount.timing.idle).await {
+        let body = match body::read(body, self.mount.max_message, self.mount.timing.idle, &self.mount.bodies)
+            .await
+        {
             Ok(body) => body,
             Err(refused) => return refused,
         };
         accept_both(&mut parts.headers);
         let is_delete = parts.method == Method::DELETE;
-        let request = Request::from_parts(parts, Full::new(body.clone()));
+        let request = Request::from_parts(parts, Full::new(body.bytes.clone()));
         let (response, opening) = Opening::scope(caller, self.service.handle(request)).await;
         if opening.found_no_place() {
             return full();
@@ -79,7 +81,7 @@ impl<H: ServerHandler> Streamable<H> {
         if is_delete && is_unknown && response.status().is_success() {
             return refuse(StatusCode::NOT_FOUND, "there is no such session");
         }
-        in_json(response.map(Body::new), &body).await
+        in_json(response.map(Body::new), &body.bytes).await
     }
 }
 

@@ -12,7 +12,7 @@ use tokio_tungstenite::{client_async, tungstenite::Message};
 
 use crate::{
     client::{Client, Era, LEGACY, MODERN, Wire, add_metadata, http, initialize_params, ws_request},
-    support::{Server, reaches, within},
+    support::{Server, State, reaches, within},
 };
 
 /// Bytes of one message, and how many of them fill every buffer on the way to a client that does not read.
@@ -135,4 +135,38 @@ async fn a_websocket_whose_client_does_not_answer_is_closed() {
     assert!(pings >= 1, "{frames:?}");
     assert!(frames.iter().any(|frame| matches!(frame, Ok(Message::Close(_)))), "{frames:?}");
     assert_eq!(living.text("echo", json!({"text": "a"})).await, "a");
+}
+
+/// A pipe that is full, and whose reader does neither read nor hang up, must not keep a program alive.
+async fn ends_with_a_full_pipe(stops: bool) {
+    let state = State::new();
+    let (input, mut to_server) = tokio::io::duplex(1 << 20);
+    let (output, _from_server) = tokio::io::duplex(64);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let stopped = stop.clone();
+    let serving = tokio::spawn(mcp_transport::serve_streams(state.handler(), input, output, async move {
+        stopped.cancelled().await;
+    }));
+    let mut params = json!({"name": "echo", "arguments": {"text": "a".repeat(1_000)}});
+    add_metadata(&mut params);
+    for id in 0..40 {
+        let call = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
+        to_server.write_all(format!("{call}\n").as_bytes()).await.unwrap();
+    }
+    if stops {
+        stop.cancel();
+    } else {
+        drop(to_server);
+    }
+    within(serving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_pipe_that_nobody_reads_does_not_outlive_the_input() {
+    ends_with_a_full_pipe(false).await;
+}
+
+#[tokio::test]
+async fn a_pipe_that_nobody_reads_does_not_outlive_a_stop() {
+    ends_with_a_full_pipe(true).await;
 }

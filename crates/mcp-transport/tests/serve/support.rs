@@ -47,7 +47,7 @@ pub struct State {
 }
 
 impl State {
-    fn new() -> Arc<Self> {
+    pub fn new() -> Arc<Self> {
         Arc::new(Self {
             begun: watch::Sender::new(0),
             cancelled: watch::Sender::new(0),
