@@ -39,7 +39,7 @@ fn find_or_build() -> anyhow::Result<PathBuf> {
     let program = folder.join("server-b").with_extension(std::env::consts::EXE_EXTENSION);
     ensure!(
         program.exists(),
-        "server-a and server-b are not beside this program in {}: run it with cargo, or build them with `cargo build --bins`",
+        "server-a, server-b and tool-server are not beside this program in {}: run it with cargo, or build them with `cargo build --bins`",
         folder.display()
     );
     Ok(folder)
@@ -57,13 +57,14 @@ fn build(cargo: &OsStr, folder: &Path) -> anyhow::Result<()> {
         Some(name) => name,
     };
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--bin", "server-a", "--bin", "server-b", "--profile", profile]);
+    command.args(["build", "--quiet", "--profile", profile]);
+    command.args(["--bin", "server-a", "--bin", "server-b", "--bin", "tool-server"]);
     command.arg("--manifest-path").arg(workspace);
     if let Some(target) = folder.parent() {
         command.arg("--target-dir").arg(target);
     }
     let status = command.stdout(Stdio::null()).status().context("cargo cannot be run")?;
-    ensure!(status.success(), "server-a and server-b could not be built");
+    ensure!(status.success(), "server-a, server-b and tool-server could not be built");
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! Settings of server-b: which are refused, and where they come from.
 
-use e2e::{caller::Caller, world::ServerBSettings};
+use std::{fs, path::Path, process::Command};
+
+use e2e::{caller::Caller, programs, world::ServerBSettings};
 use serde_json::json;
 
 type Story = anyhow::Result<()>;
@@ -12,6 +14,23 @@ async fn a_second_server_b_on_the_same_ledger_is_told_to_use_another() -> Story 
     let mut second = settings.launch()?;
     assert_eq!(second.wait()?.code(), Some(1));
     assert!(second.log().contains("DATABASE_URL"), "{}", second.log());
+    Ok(())
+}
+
+#[test]
+fn every_setting_is_in_the_readme_and_in_the_example_file() -> Story {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let pages = [fs::read_to_string(root.join("README.md"))?, fs::read_to_string(root.join(".env.example"))?];
+    for program in ["server-a", "server-b", "tool-server"] {
+        let help = Command::new(programs::folder()?.join(program)).arg("--help").output()?;
+        let help = String::from_utf8(help.stdout)?;
+        let names: Vec<_> =
+            help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next()).collect();
+        assert!(names.len() > 8, "{program}: {help}");
+        for name in names {
+            assert!(pages.iter().all(|page| page.contains(name)), "{program}: {name}");
+        }
+    }
     Ok(())
 }
 
