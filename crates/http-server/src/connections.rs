@@ -2,7 +2,7 @@
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request};
+use axum::{Router, body::Body, extract::Request, response::Response};
 use hyper::{
     body::Incoming,
     rt::Executor,
@@ -22,7 +22,10 @@ use tokio_io_timeout::TimeoutWriter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use crate::placed::Placed;
+use crate::{
+    placed::Placed,
+    stall::{Watched, watch},
+};
 
 /// How often an HTTP/2 connection is asked whether it still lives.
 const PING: Duration = Duration::from_secs(30);
@@ -60,7 +63,9 @@ impl Connections {
     #[must_use]
     pub fn new(router: Router, limits: Limits) -> Self {
         let places = Arc::new(Semaphore::new(limits.connections));
-        Self { router, limits, places, streams: Streams::default() }
+        let streams =
+            Streams { tasks: TaskTracker::new(), cut: CancellationToken::new(), stall: limits.stall };
+        Self { router, limits, places, streams }
     }
 
     /// Accepts until `shutdown`, then gives open requests the grace period. Those that do not finish are dropped, which
@@ -113,9 +118,7 @@ impl Connections {
         place: OwnedSemaphorePermit,
         stopping: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let service = TowerToHyperService::new(
-            self.router.clone().map_request(|request: Request<Incoming>| request.map(Body::new)),
-        );
+        let router = self.router.clone().map_request(|request: Request<Incoming>| request.map(Body::new));
         let (http1, http2, Limits { idle, stall, .. }) = (self.http1(), self.http2(), self.limits);
         async move {
             // hyper starts its clocks with the first byte of a request; a connection may send none.
@@ -130,6 +133,8 @@ impl Connections {
             let stream = TokioIo::new(Placed { stream: Box::pin(stream), _place: place });
             // In boxes, for a task has the size of its largest part, and the two differ by kilobytes.
             let ended = if http2_spoken {
+                let service =
+                    TowerToHyperService::new(router.map_response(|response: Response| response.map(Watched)));
                 let mut connection = Box::pin(http2.serve_connection(stream, service));
                 tokio::select! {
                     ended = &mut connection => ended,
@@ -139,6 +144,7 @@ impl Connections {
                     }
                 }
             } else {
+                let service = TowerToHyperService::new(router);
                 let mut connection = Box::pin(http1.serve_connection(stream, service).with_upgrades());
                 tokio::select! {
                     ended = &mut connection => ended,
@@ -197,10 +203,12 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
 }
 
 /// Runs the requests of HTTP/2 connections, which hyper wants to be tasks of their own, and owns them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Streams {
     tasks: TaskTracker,
     cut: CancellationToken,
+    /// Longest time for the other side to take what a stream was given.
+    stall: Duration,
 }
 
 impl Streams {
@@ -217,7 +225,11 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, work: F) {
-        let cut = self.cut.clone();
-        self.tasks.spawn(async move { cut.run_until_cancelled(work).await.is_some() });
+        let (cut, stall) = (self.cut.clone(), self.stall);
+        self.tasks.spawn(async move {
+            if cut.run_until_cancelled(watch(work, stall)).await == Some(false) {
+                tracing::debug!("a stream is cut: nobody takes what it was given");
+            }
+        });
     }
 }

@@ -2,5 +2,6 @@
 
 mod connections;
 mod placed;
+mod stall;
 
 pub use connections::{Connections, Limits};

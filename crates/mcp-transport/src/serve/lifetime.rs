@@ -5,6 +5,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+/// Time for what is cut to be gone. Only a call that blocks its thread takes longer, and nothing can end that.
+const CUT: Duration = Duration::from_secs(10);
+
 /// The life of one server. Clones are the same.
 #[derive(Clone, Default)]
 pub(crate) struct Lifetime {
@@ -25,6 +28,8 @@ impl Lifetime {
             tracing::warn!(open = self.open.len(), "what is left is cut: the grace period is over");
         }
         self.cut.cancel();
-        self.open.wait().await;
+        if timeout(CUT, self.open.wait()).await.is_err() {
+            tracing::error!(open = self.open.len(), "calls that block their threads are left behind");
+        }
     }
 }

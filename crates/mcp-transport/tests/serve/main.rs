@@ -1,6 +1,6 @@
 //! The serving half, over real sockets and streams, with clients that are no part of it.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 #![expect(
     deprecated,
     reason = "clients of both eras are served, and the newer one deprecates parts of the older"

@@ -107,6 +107,24 @@ async fn a_response_of_the_newer_era_that_nobody_reads_is_cut() {
 }
 
 #[tokio::test]
+async fn a_stream_of_http2_that_nobody_reads_is_cut_and_its_connection_lives_on() {
+    let server = stalling().await;
+    let http = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let post = |tool: &str, message: &serde_json::Value| {
+        let request = http.post(server.url("/mcp")).header("accept", "*/*").header("mcp-name", tool);
+        request.header("mcp-protocol-version", MODERN).header("mcp-method", "tools/call").json(message)
+    };
+    let unread = post("flood", &flood(Era::Modern)).send().await.unwrap();
+    assert_eq!(unread.version(), reqwest::Version::HTTP_2);
+    is_bounded_and_ends(&server, Wire::Streamable).await;
+    reaches(&server.state.handlers, 0).await;
+    let mut echo = flood(Era::Modern);
+    echo["params"]["name"] = json!("echo");
+    assert_eq!(post("echo", &echo).send().await.unwrap().status(), 200);
+    drop(unread);
+}
+
+#[tokio::test]
 async fn a_response_in_a_session_that_nobody_reads_is_cut_and_the_session_lives_on() {
     let server = stalling().await;
     let mut client = Client::open(&server, Wire::Streamable, Era::Legacy).await;
@@ -125,10 +143,11 @@ async fn a_response_in_a_session_that_nobody_reads_is_cut_and_the_session_lives_
 async fn a_websocket_whose_client_does_not_answer_is_closed() {
     let server = Server::with(|options| options.timing.ping = Duration::from_millis(100)).await;
     let mut living = Client::open(&server, Wire::WebSocket, Era::Legacy).await;
+    let made = *server.state.made.borrow();
     // It answers a ping only when it is read from.
     let (socket, _) =
         client_async(ws_request(&server), TcpStream::connect(server.address).await.unwrap()).await.unwrap();
-    reaches(&server.state.handlers, 2).await;
+    reaches(&server.state.made, made + 1).await;
     reaches(&server.state.handlers, 1).await;
     let frames: Vec<_> = socket.collect().await;
     let pings = frames.iter().filter(|frame| matches!(frame, Ok(Message::Ping(_)))).count();

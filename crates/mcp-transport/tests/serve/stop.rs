@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
 use crate::{
-    client::{Client, EVERYWHERE, Era, Wire},
+    client::{Client, EVERYWHERE, Era, MODERN, Wire, add_metadata},
     support::{Server, reaches, within},
 };
 
@@ -104,4 +104,28 @@ async fn what_a_call_waits_for_still_arrives_while_the_server_stops() {
         assert_eq!(client.answer(id).await["result"]["content"][0]["text"], "0 roots", "{wire:?}");
         server.end().await;
     }
+}
+
+#[tokio::test]
+async fn streams_of_http2_end_as_others_do() {
+    let server = Server::start().await;
+    let http = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let post = |method: &str, mut params: Value| {
+        add_metadata(&mut params);
+        let name = params["name"].as_str().unwrap_or_default().to_owned();
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let request = http.post(server.url("/mcp")).header("accept", "*/*").header("mcp-name", name);
+        request.header("mcp-protocol-version", MODERN).header("mcp-method", method).json(&message).send()
+    };
+    let sse = http.get(server.url("/sse")).send().await.unwrap();
+    let listening =
+        post("subscriptions/listen", json!({"notifications": {"toolsListChanged": true}})).await.unwrap();
+    let calling = tokio::spawn(post("tools/call", json!({"name": "wait"})));
+    reaches(&server.state.begun, 1).await;
+    server.stop.cancel();
+    assert!(within(listening.text()).await.unwrap().contains("\"resultType\":\"complete\""));
+    assert!(within(sse.text()).await.unwrap().contains("sessionId"));
+    server.state.release.add_permits(1);
+    assert!(within(calling).await.unwrap().unwrap().text().await.unwrap().contains("released"));
+    server.end().await;
 }

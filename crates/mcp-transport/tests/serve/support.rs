@@ -39,6 +39,8 @@ pub struct State {
     pub deaf: watch::Sender<usize>,
     /// Messages that `flood` has got rid of.
     pub flooded: watch::Sender<usize>,
+    /// Handlers that were made.
+    pub made: watch::Sender<usize>,
     /// Handlers that exist.
     pub handlers: watch::Sender<usize>,
     /// Lets one call of `wait` answer.
@@ -53,6 +55,7 @@ impl State {
             cancelled: watch::Sender::new(0),
             deaf: watch::Sender::new(0),
             flooded: watch::Sender::new(0),
+            made: watch::Sender::new(0),
             handlers: watch::Sender::new(0),
             release: Semaphore::new(0),
             subscribers: Subscribers::default(),
@@ -61,6 +64,7 @@ impl State {
 
     pub fn handler(self: &Arc<Self>) -> Handler {
         self.handlers.send_modify(|count| *count += 1);
+        self.made.send_modify(|count| *count += 1);
         Handler { state: self.clone(), subscriber: self.subscribers.session() }
     }
 }
