@@ -3,9 +3,11 @@
 use anyhow::Context as _;
 use server_b::{Config, Server};
 
-/// Requests are many small allocations; this allocator takes less time for them (docs/benchmarks.md).
+/// Requests are many small allocations, which take less time here than with the system's allocator; and what sessions and bodies
+/// took goes back to the system when they are gone (docs/benchmarks.md).
+#[cfg(not(target_env = "msvc"))]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> anyhow::Result<()> {
     let config: Config = settings::parse();

@@ -1,50 +1,47 @@
-//! Sessions of the older era over Streamable HTTP: how many there are, whose they are, and when nobody needs them any more.
+//! Sessions of the older era over Streamable HTTP: which there are, whose they are, and when nobody needs them any more.
 
 use std::{
     collections::HashMap,
-    future::ready,
-    pin::Pin,
+    future::pending,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
 use auth::Caller;
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, future::OptionFuture};
 use rmcp::{
-    model::{ClientJsonRpcMessage, JsonRpcMessage, ProtocolVersion, ServerJsonRpcMessage, ServerResult},
+    model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
     transport::{
         common::server_side_http::{ServerSseMessage, SessionId},
-        streamable_http_server::{
-            SessionManager,
-            session::local::{LocalSessionManager, LocalSessionManagerError},
-        },
+        streamable_http_server::SessionManager,
     },
 };
 use tokio::{
     sync::Semaphore,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    task::yield_now,
+    time::{MissedTickBehavior, interval},
 };
+use uuid::Uuid;
 
 use super::{
+    exchange::{Events, Exchange, Gone, SessionSide, exchange},
     lifetime::Lifetime,
     mount::Mount,
     session::{InputEnd, Session, Terms},
 };
 
-/// How long a client should wait before it listens again.
-const RETRY: Duration = Duration::from_secs(3);
-/// How long the head of a response waits for its first message. Most come at once, and one write costs less than two.
-const QUICK: Duration = Duration::from_millis(20);
-/// The event before the first one. rmcp reads this as 0, from where it resumes, and yet it is no message's own name.
-const BEFORE_FIRST: &str = "00";
+/// How often all other tasks are given a turn before the head of a response is written without its first message. Most messages
+/// come by then, and one write costs less than two; a timer would cost as much as a write.
+const TURNS: usize = 3;
+/// Longest time between two looks for idle sessions. A timer that is always due before the keep-alive of an event stream (15
+/// seconds in rmcp) saves each stream a system call: only one that is due next wakes the runtime when it is set.
+const LOOK: Duration = Duration::from_secs(10);
 
-/// The sessions of one server. rmcp runs each; this knows which exist, and ends those that are idle.
+/// The sessions of one server.
 pub(crate) struct Sessions {
-    inner: LocalSessionManager,
     known: Register,
     places: Arc<Semaphore>,
     idle: Duration,
@@ -56,11 +53,7 @@ type Register = Arc<Mutex<HashMap<SessionId, Known>>>;
 
 struct Known {
     owner: Caller,
-    /// Responses that the client is reading.
-    streams: usize,
-    used: Instant,
-    /// Whether the client knows events without a message, which name a place to resume at.
-    primes: bool,
+    exchange: Arc<Exchange>,
 }
 
 /// An entry of the register, for as long as the session lives.
@@ -69,7 +62,7 @@ struct Entry {
     id: SessionId,
 }
 
-/// Why rmcp could not go on.
+/// Why a session cannot do what rmcp wants of it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionsError {
     #[error("no request asks for this session")]
@@ -77,7 +70,7 @@ pub(crate) enum SessionsError {
     #[error("there are too many sessions")]
     TooMany,
     #[error(transparent)]
-    Local(#[from] LocalSessionManagerError),
+    Gone(#[from] Gone),
 }
 
 tokio::task_local! {
@@ -106,11 +99,7 @@ impl Opening {
 
 impl Sessions {
     pub(crate) fn new<H>(mount: &Mount<H>, idle: Duration) -> Self {
-        let mut inner = LocalSessionManager::default();
-        // rmcp counts a session as idle while a call runs quietly, and while a client listens. So it is counted here.
-        inner.session_config.keep_alive = None;
         Self {
-            inner,
             known: Arc::default(),
             places: mount.places.clone(),
             idle,
@@ -130,73 +119,33 @@ impl Sessions {
 
     /// Closes sessions as they become idle; runs until it is dropped.
     pub(crate) async fn close_idle(&self) {
-        let mut ticks = interval((self.idle / 4).clamp(Duration::from_millis(10), Duration::from_secs(30)));
+        let mut ticks = interval((self.idle / 4).clamp(Duration::from_millis(10), LOOK));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = ticks.tick().await;
-            let is_idle = |known: &Known| known.streams == 0 && now.duration_since(known.used) >= self.idle;
             // Nobody can begin to use one that is off the register.
             let idle: Vec<_> =
-                lock(&self.known).extract_if(|_, known| is_idle(known)).map(|(id, _)| id).collect();
+                lock(&self.known).extract_if(|_, known| known.exchange.is_idle(now, self.idle)).collect();
             if !idle.is_empty() {
                 tracing::debug!(count = idle.len(), "idle sessions are closed");
             }
-            let closing = stream::iter(idle).for_each_concurrent(None, async |id| {
-                let _ = self.inner.close_session(&id).await; // it may have ended by itself
-            });
-            closing.await;
+            idle.iter().for_each(|(_, known)| known.exchange.hang_up());
         }
     }
 
-    /// Notes that a session is in use.
-    fn touch(&self, id: &SessionId) {
-        if let Some(known) = lock(&self.known).get_mut(id) {
-            known.used = Instant::now();
-        }
+    /// The stream on which a client listens ends with the server; a response ends with its answer.
+    fn ending(&self, events: Events) -> impl Stream<Item = ServerSseMessage> + Send + Sync + use<> {
+        let stopping = events.are_endless().then(|| self.lifetime.stopping.clone().cancelled_owned());
+        let end = OptionFuture::from(stopping);
+        events.take_until(async move {
+            if end.await.is_none() {
+                pending::<()>().await;
+            }
+        })
     }
 
-    /// A response that counts as use of its session. Clients of before 2025-11-25 take an event without a message for a
-    /// broken one, so they get none.
-    fn reading<S>(
-        &self,
-        id: &SessionId,
-        stream: S,
-    ) -> Reading<impl Stream<Item = ServerSseMessage> + Send + Sync + use<S>>
-    where
-        S: Stream<Item = ServerSseMessage> + Send + Sync + 'static,
-    {
-        let mut primes = false;
-        if let Some(known) = lock(&self.known).get_mut(id) {
-            known.streams += 1;
-            known.used = Instant::now();
-            primes = known.primes;
-        }
-        let stream = stream.filter(move |event| ready(primes || event.message.is_some()));
-        Reading { stream: Box::pin(stream), known: self.known.clone(), id: id.clone() }
-    }
-}
-
-/// A response that a client is reading.
-struct Reading<S> {
-    stream: Pin<Box<S>>,
-    known: Register,
-    id: SessionId,
-}
-
-impl<S: Stream> Stream for Reading<S> {
-    type Item = S::Item;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        self.stream.poll_next_unpin(context)
-    }
-}
-
-impl<S> Drop for Reading<S> {
-    fn drop(&mut self) {
-        if let Some(known) = lock(&self.known).get_mut(&self.id) {
-            known.streams -= 1;
-            known.used = Instant::now();
-        }
+    fn exchange(&self, id: &SessionId) -> Result<Arc<Exchange>, Gone> {
+        lock(&self.known).get(id).map(|known| known.exchange.clone()).ok_or(Gone)
     }
 }
 
@@ -208,7 +157,7 @@ impl Drop for Entry {
 
 impl SessionManager for Sessions {
     type Error = SessionsError;
-    type Transport = Session<<LocalSessionManager as SessionManager>::Transport>;
+    type Transport = Session<SessionSide>;
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), SessionsError> {
         let opening = OPENING.try_with(Clone::clone).map_err(|_| SessionsError::NotAsked)?;
@@ -216,9 +165,9 @@ impl SessionManager for Sessions {
             opening.no_place.store(true, Ordering::Relaxed);
             return Err(SessionsError::TooMany);
         };
-        let (id, transport) = self.inner.create_session().await?;
-        let known = Known { owner: opening.caller, streams: 0, used: Instant::now(), primes: false };
-        lock(&self.known).insert(id.clone(), known);
+        let id: SessionId = Uuid::new_v4().to_string().into();
+        let (side, exchange) = exchange();
+        lock(&self.known).insert(id.clone(), Known { owner: opening.caller, exchange });
         let entry = Entry { known: self.known.clone(), id: id.clone() };
         let terms = Terms {
             end: InputEnd::Gone,
@@ -226,7 +175,7 @@ impl SessionManager for Sessions {
             lifetime: self.lifetime.clone(),
             holds: Box::new((entry, place)),
         };
-        Ok((id, Session::new(transport, terms)))
+        Ok((id, Session::new(side, terms)))
     }
 
     async fn initialize_session(
@@ -234,23 +183,19 @@ impl SessionManager for Sessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, SessionsError> {
-        let answer = self.inner.initialize_session(id, message).await?;
-        if let JsonRpcMessage::Response(response) = &answer
-            && let ServerResult::InitializeResult(result) = &response.result
-            && let Some(known) = lock(&self.known).get_mut(id)
-        {
-            known.primes = result.protocol_version >= ProtocolVersion::V_2025_11_25;
-        }
-        Ok(answer)
+        Ok(self.exchange(id)?.handshake(message).await?)
     }
 
     async fn has_session(&self, id: &SessionId) -> Result<bool, SessionsError> {
-        Ok(self.inner.has_session(id).await?)
+        Ok(self.is_known(id))
     }
 
     async fn close_session(&self, id: &SessionId) -> Result<(), SessionsError> {
-        lock(&self.known).remove(id);
-        Ok(self.inner.close_session(id).await?)
+        let closed = lock(&self.known).remove(id);
+        if let Some(known) = closed {
+            known.exchange.hang_up();
+        }
+        Ok(())
     }
 
     async fn create_stream(
@@ -258,20 +203,14 @@ impl SessionManager for Sessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, SessionsError> {
-        self.touch(id);
-        let mut stream = Box::pin(self.inner.create_stream(id, message).await?);
-        let mut first = Vec::new();
-        let answer = async {
-            while let Some(event) = stream.next().await {
-                let is_message = event.message.is_some();
-                first.push(event);
-                if is_message {
-                    break;
-                }
+        let events = self.exchange(id)?.request(message).await?;
+        for _ in 0..TURNS {
+            if events.are_ready() {
+                break;
             }
-        };
-        let _ = timeout(QUICK, answer).await; // the rest comes as it comes
-        Ok(self.reading(id, stream::iter(first).chain(stream)))
+            yield_now().await;
+        }
+        Ok(events)
     }
 
     async fn accept_message(
@@ -279,19 +218,14 @@ impl SessionManager for Sessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<(), SessionsError> {
-        self.touch(id);
-        Ok(self.inner.accept_message(id, message).await?)
+        Ok(self.exchange(id)?.accept(message).await?)
     }
 
-    /// The stream on which a client listens ends with the server.
     async fn create_standalone_stream(
         &self,
         id: &SessionId,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, SessionsError> {
-        let stream = self.inner.create_standalone_stream(id).await?;
-        let priming = stream::once(ready(ServerSseMessage::priming(BEFORE_FIRST, RETRY)));
-        let stream = priming.chain(stream).take_until(self.lifetime.stopping.clone().cancelled_owned());
-        Ok(self.reading(id, stream))
+        Ok(self.ending(self.exchange(id)?.listen()?))
     }
 
     async fn resume(
@@ -299,10 +233,7 @@ impl SessionManager for Sessions {
         id: &SessionId,
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, SessionsError> {
-        let stream = self.inner.resume(id, last_event_id.clone()).await?;
-        // rmcp begins with the event that the client had last.
-        let stream = stream.filter(move |event| ready(event.event_id.as_ref() != Some(&last_event_id)));
-        Ok(self.reading(id, stream))
+        Ok(self.ending(self.exchange(id)?.resume(&last_event_id)?))
     }
 }
 

@@ -61,7 +61,9 @@ impl<H: ServerHandler> Streamable<H> {
                 "this session belongs to somebody else: send the key that opened it",
             );
         }
-        let is_unknown = session.is_some_and(|id| !self.sessions.is_known(id));
+        let session = session.map(str::to_owned);
+        let is_gone = || session.as_ref().is_some_and(|id| !self.sessions.is_known(id));
+        let is_unknown = is_gone();
         if parts.method == Method::POST && !is_json(&parts.headers) {
             return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json");
         }
@@ -78,7 +80,8 @@ impl<H: ServerHandler> Streamable<H> {
         if opening.found_no_place() {
             return full();
         }
-        if is_delete && is_unknown && response.status().is_success() {
+        let is_too_late = response.status().is_server_error() && is_gone();
+        if is_too_late || is_delete && is_unknown && response.status().is_success() {
             return refuse(StatusCode::NOT_FOUND, "there is no such session");
         }
         in_json(response.map(Body::new), &body.bytes).await

@@ -4,12 +4,10 @@ use std::{fs, path::Path, time::Duration};
 
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
 use tool_server::{CommandLimits, ToolServer};
 
-use crate::support::{Client, connect, options, text_of};
+use crate::support::{Client, PATIENCE, connect, eventually, options, text_of};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Long enough for a loaded machine to start a few processes.
 const SHORT: CommandLimits = CommandLimits { time: Duration::from_secs(2), output_bytes: 1_000, at_once: 1 };
 /// A process that waits, a child of it that waits too, and the child's number in the file `child`.
@@ -20,18 +18,6 @@ async fn with_limits(limits: CommandLimits) -> (Client, ToolServer, TempDir) {
     let (mut client, server) = connect(options(folder.path(), Some(limits)));
     client.initialize().await;
     (client, server, folder)
-}
-
-/// Polls, because processes that are not ours tell nobody when they start or end.
-async fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = probe() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what} did not happen");
-        sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// The number that a command wrote into the file `child`.

@@ -4,6 +4,8 @@
 
 #[cfg(target_os = "linux")]
 mod commands;
+#[cfg(target_os = "linux")]
+mod memory;
 mod program;
 mod protocol;
 mod support;

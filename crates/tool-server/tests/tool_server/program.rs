@@ -1,15 +1,15 @@
 //! The program itself, over standard input and output: what its users do with it.
 
-use std::{fs, process::Stdio};
+use std::fs;
 
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     process::Command,
 };
 
-use crate::support::start;
+use crate::support::{start, start_network};
 
 #[tokio::test]
 async fn a_server_with_all_tools_answers_as_documented() {
@@ -144,21 +144,7 @@ async fn post(address: &str, message: &Value) -> String {
 #[tokio::test]
 async fn the_network_is_served_until_a_signal() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tool-server"))
-        .args(["--port", "0", "--tools", "echo", "--log", "tool_server=info"])
-        .env_clear()
-        .current_dir(folder.path())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let address = loop {
-        let line = log.next_line().await.unwrap().unwrap();
-        if let Some((_, address)) = line.split_once("listening address=") {
-            break address.to_owned();
-        }
-    };
+    let (mut child, address) = start_network(folder.path(), &["--tools", "echo"], &[]).await;
     let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
         "name": "echo",
         "arguments": {"message": "over the network"},

@@ -4,6 +4,7 @@ use std::{
     path::Path,
     process::Stdio,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use mcp_transport::serve_streams;
@@ -14,9 +15,12 @@ use tokio::{
         duplex, split,
     },
     process::{Child, Command},
+    time::{Instant, sleep},
 };
 use tool_server::{CommandLimits, Options, ToolServer};
 
+/// More than anything here takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 const MODERN: &str = "2026-07-28";
 static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -166,5 +170,39 @@ impl Program {
         let mut log = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut log).await.unwrap();
         (self.child.wait().await.unwrap().success(), log)
+    }
+}
+
+/// The program on a port of its own, with the address that it says it listens on.
+pub async fn start_network(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (Child, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tool-server"))
+        .args(["--port", "0", "--log", "tool_server=info"])
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .current_dir(folder)
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let log = child.stderr.as_mut().unwrap();
+    let mut lines = BufReader::new(log).lines();
+    loop {
+        let line = lines.next_line().await.unwrap().unwrap();
+        if let Some((_, address)) = line.split_once("listening address=") {
+            return (child, address.to_owned());
+        }
+    }
+}
+
+/// Polls, because processes that are not ours tell nobody what becomes of them.
+pub async fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} did not happen");
+        sleep(Duration::from_millis(5)).await;
     }
 }
