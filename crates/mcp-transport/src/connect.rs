@@ -1,21 +1,24 @@
 //! Connecting to MCP servers: an address becomes a client, over every transport and in both eras.
 
 mod address;
+mod authorizer;
 mod child;
 mod command;
 mod error;
 mod events;
+mod failed;
+mod guardian;
 mod http_client;
 mod link;
 mod message;
 mod options;
-mod reconnecting;
 mod sse;
 mod stderr;
 mod streamable;
 mod watched;
 mod websocket;
 
+use futures_util::FutureExt as _;
 use rmcp::{
     ClientHandler, Peer, RoleClient,
     model::ProtocolVersion,
@@ -25,22 +28,28 @@ use rmcp::{
 use tokio::time::timeout;
 
 pub use address::{Address, AddressError, NetworkTransport};
+pub use authorizer::{AuthorizeError, Authorizer, Refusal, needs_credentials};
 pub use command::ServerCommand;
 pub use error::ConnectError;
+pub use failed::{FailedRequest, Reached};
+pub use message::is_unreadable;
 pub use options::{ConnectOptions, Era};
-pub use reconnecting::Reconnecting;
 
 use address::Target;
+use authorizer::Authorization;
 use child::{Child, Process};
+use http_client::Http;
+use link::LinkError;
 use sse::Sse;
-use watched::{End, Watched};
-use websocket::WebSocket;
+use watched::{End, Ending, Watched};
+use websocket::{Handshake, WebSocket};
 
 /// A connection to one server. Dropping it closes it in the background; [`Client::close`] waits for that.
 ///
 /// A call that is dropped, or whose [`rmcp::service::RequestHandle`] is cancelled, is cancelled at the server too.
 pub struct Client<H: ClientHandler> {
     service: RunningService<RoleClient, H>,
+    address: String,
     end: End,
     process: Option<Process>,
 }
@@ -58,15 +67,21 @@ pub async fn connect<H: ClientHandler>(
     match address.target() {
         Target::Http(url) => {
             let transport = streamable::open(url, options, &attempt.end)?;
-            attempt.in_time(attempt.handshake(transport, handler)).await
+            let authorization = Authorization::new(url, options)?;
+            let connecting = async {
+                // While the server is asked for its era there is little time to get a token.
+                attempt.opened(authorization.attempts().await.map_err(LinkError::from))?;
+                attempt.handshake(transport, handler).await
+            };
+            attempt.in_time(connecting).await
         }
         Target::Sse(url) => {
-            let http = sse::requests(url, options)?;
+            let http = Http::new(url, options)?;
             let opened = Sse::open(url, http, options.message_bytes);
             attempt.in_time(async { attempt.handshake(attempt.opened(opened.await)?, handler).await }).await
         }
         Target::WebSocket(url) => {
-            let opened = WebSocket::open(url, http_client::headers(url, options)?, options);
+            let opened = WebSocket::open(url, Handshake::new(url, options)?, options);
             attempt.in_time(async { attempt.handshake(attempt.opened(opened.await)?, handler).await }).await
         }
         Target::Stdio(command) => {
@@ -98,22 +113,26 @@ impl Attempt<'_> {
         attempt: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
         let after = self.options.timeout;
-        timeout(after, attempt).await.unwrap_or_else(|_| {
+        let stopped = || Err(ConnectError::Setup("the attempt to connect was stopped"));
+        // It is large, and would have a place in the future of everybody who connects.
+        let attempt = self.options.stop.run_until_cancelled(Box::pin(attempt));
+        let attempt = timeout(after, attempt.map(|attempt| attempt.unwrap_or_else(stopped)));
+        attempt.await.unwrap_or_else(|_| {
             Err(ConnectError::TimedOut { address: self.address.to_string(), after, stderr: Vec::new() })
         })
     }
 
-    fn opened<T>(&self, opened: Result<T, link::LinkError>) -> Result<T, ConnectError> {
+    fn opened<T>(&self, opened: Result<T, LinkError>) -> Result<T, ConnectError> {
         opened.map_err(|error| ConnectError::link(self.address.to_string(), error))
     }
 
-    async fn handshake<H: ClientHandler, T: Transport<RoleClient> + 'static>(
+    async fn handshake<H: ClientHandler, T: Transport<RoleClient> + Ending + 'static>(
         &self,
         transport: T,
         handler: H,
     ) -> Result<Client<H>, ConnectError> {
         let fallback = (self.options.era == Era::Auto).then_some(self.options.timeout);
-        let transport = Watched::new(transport, &self.end, fallback);
+        let transport = Watched::new(transport, &self.end, fallback).heard_by(self.options.listener.clone());
         let service = handler
             .serve_with_lifecycle(transport, self.options.era.lifecycle())
             .await
@@ -122,7 +141,8 @@ impl Attempt<'_> {
         service
             .set_response_cache_config(ClientCacheConfig::default().with_serve_stale_on_error(false))
             .await;
-        Ok(Client { service, end: self.end.clone(), process: None })
+        let address = self.address.to_string();
+        Ok(Client { service, address, end: self.end.clone(), process: None })
     }
 }
 
@@ -158,6 +178,14 @@ impl<H: ClientHandler> Client<H> {
     /// Waits until the connection has ended, as [`Client::is_ended`] says.
     pub async fn ended(&self) {
         self.end.begun.cancelled().await;
+    }
+
+    /// Why the connection has ended, once it has.
+    #[must_use]
+    pub fn why_ended(&self) -> ConnectError {
+        let ended = self.process.as_ref().and_then(Process::ended_by_itself);
+        let reason = self.end.reason.get().cloned();
+        ConnectError::Lost { address: self.address.clone(), reason, status: ended, stderr: self.last_lines() }
     }
 
     /// The last lines that a child process wrote to its standard error: at most 64, and 16 KiB. They may hold anything.

@@ -15,8 +15,9 @@ mod subscribers;
 pub use auth::Caller;
 pub use client_log::ClientLog;
 pub use connect::{
-    Address, AddressError, Client, ConnectError, ConnectOptions, Era, NetworkTransport, Reconnecting,
-    ServerCommand, connect,
+    Address, AddressError, AuthorizeError, Authorizer, Client, ConnectError, ConnectOptions, Era,
+    FailedRequest, NetworkTransport, Reached, Refusal, ServerCommand, connect, is_unreadable,
+    needs_credentials,
 };
 pub use pages::{page, unknown_cursor};
 pub use request::{caller, is_modern};

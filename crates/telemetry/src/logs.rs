@@ -7,13 +7,16 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use crate::line_buffer::LineBuffer;
 
 /// The crates of this workspace. Others log requests, headers and bodies at their lower levels.
-const OURS: [&str; 13] = [
+const OURS: [&str; 17] = [
     "conformance_bridge",
+    "conformance_client",
     "conformance_server",
     "e2e",
     "http_server",
     "ledger",
+    "mcp_client",
     "mcp_transport",
+    "oauth",
     "providers",
     "responder_client",
     "server_a",
@@ -21,6 +24,7 @@ const OURS: [&str; 13] = [
     "telemetry",
     "test_communication",
     "tool_server",
+    "upstream",
 ];
 /// Libraries that log what clients and models say, word for word, also as warnings and errors: async-openai the data of an
 /// event that is not JSON, rmcp the errors that it answers with. The failures themselves are in our own log.

@@ -96,6 +96,15 @@ impl Address {
         Self(Form::Network(transport, url))
     }
 
+    /// Where the server is, as `http` or `https` and without user name and password; `None` for a child process.
+    #[must_use]
+    pub fn server_url(&self) -> Option<Url> {
+        match &self.0 {
+            Form::Bare(url) | Form::Network(_, url) => Some(as_http(url)),
+            Form::Stdio(_) => None,
+        }
+    }
+
     pub(super) fn target(&self) -> Target<'_> {
         match &self.0 {
             Form::Bare(url) | Form::Network(NetworkTransport::Http, url) => Target::Http(url),
@@ -202,6 +211,18 @@ pub(super) fn without_userinfo(url: &Url) -> Url {
     let mut url = url.clone();
     let _ = url.set_username("");
     let _ = url.set_password(None);
+    url
+}
+
+/// The same without user name and password, and with the scheme of a WebSocket's handshake.
+pub(super) fn as_http(url: &Url) -> Url {
+    let mut url = without_userinfo(url);
+    // These schemes can stand for each other; see `Url::set_scheme`.
+    let _ = match url.scheme() {
+        "ws" => url.set_scheme("http"),
+        "wss" => url.set_scheme("https"),
+        _ => Ok(()),
+    };
     url
 }
 

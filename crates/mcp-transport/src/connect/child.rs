@@ -2,8 +2,8 @@
 //!
 //! The child leads a process group of its own. It is told to end by closing its input, then by `SIGTERM`, then by `SIGKILL`,
 //! and whatever of its group is left when it has ended is killed. So it does not outlive the connection, nor our runtime. When
-//! we are killed ourselves nobody is left to do that: a well-behaved server then ends because its input is closed. (The
-//! kernel's parent death signal could be asked for with unsafe code only, which this workspace forbids.)
+//! we are killed ourselves nobody is left to do that: a well-behaved server then ends because its input is closed,
+//! and any other is killed by its [guardian](super::guardian).
 
 use std::{future::pending, io, process::ExitStatus, time::Duration};
 
@@ -27,9 +27,11 @@ use tokio_util::{
 
 use super::{
     ConnectOptions, ServerCommand,
+    guardian::Guardian,
     link::{LinkError, Outbox, Outgoing},
     message,
     stderr::Tail,
+    watched::Ending,
 };
 
 const SIGTERM: i32 = 15;
@@ -58,6 +60,11 @@ impl Process {
         let mut end = self.end.clone();
         end.wait_for(Option::is_some).await.ok().and_then(|ended| *ended)
     }
+
+    /// The status of a child that has ended without us.
+    pub(super) fn ended_by_itself(&self) -> Option<ExitStatus> {
+        self.end.borrow().filter(|ended| ended.by_itself).and_then(|ended| ended.status)
+    }
 }
 
 /// The connection to a child.
@@ -68,6 +75,14 @@ pub(super) struct Child {
     /// Tells to close the input and to end gracefully.
     close: CancellationToken,
     _kill: DropGuard,
+    limit: usize,
+    too_long: bool,
+}
+
+impl Ending for Child {
+    fn reason(&self) -> Option<String> {
+        self.too_long.then(|| format!("it sent a message of more than {} bytes", self.limit))
+    }
 }
 
 impl Child {
@@ -82,6 +97,7 @@ impl Child {
         let output = child.stdout().take().ok_or_else(missing)?;
         let errors = child.stderr().take().ok_or_else(missing)?;
 
+        let guardian = Guardian::of(child.id());
         let (ended, end) = watch::channel(None);
         let process = Process { stderr: Tail::default(), end };
         let (close, kill) = (CancellationToken::new(), CancellationToken::new());
@@ -94,12 +110,22 @@ impl Child {
             let writing = write(input, queue, input_ends);
             let reading = tail.read(errors);
             let how = keeper.run(writing, reading).await;
+            guardian.dismiss().await;
             ended.send_replace(Some(how));
         });
         let codec =
             AnyDelimiterCodec::new_with_max_length(b"\n".to_vec(), b"\n".to_vec(), options.message_bytes);
         let lines = FramedRead::new(output, codec);
-        Ok((Self { lines, outbox, process: process.clone(), close, _kill: kill.drop_guard() }, process))
+        let child = Self {
+            lines,
+            outbox,
+            process: process.clone(),
+            close,
+            _kill: kill.drop_guard(),
+            limit: options.message_bytes,
+            too_long: false,
+        };
+        Ok((child, process))
     }
 }
 
@@ -126,6 +152,7 @@ impl Transport<RoleClient> for Child {
                 }
                 Some(Err(error)) => {
                     let too_long = matches!(error, AnyDelimiterCodecError::MaxChunkLengthExceeded);
+                    self.too_long = too_long;
                     tracing::warn!(too_long, "the server's output cannot be read any further");
                     return None;
                 }

@@ -9,7 +9,11 @@ use rmcp::{
 };
 use tokio_tungstenite::tungstenite;
 
-use super::{http_client::is_wrong_place, link::LinkError};
+use super::{
+    authorizer::{AuthorizeError, NotAuthorized},
+    http_client::{challenge, is_wrong_place},
+    link::LinkError,
+};
 
 /// Most characters of a server's own words in an error.
 const MAX_WORDS: usize = 200;
@@ -29,7 +33,7 @@ pub enum ConnectError {
         cause: Cause,
     },
     /// HTTP 401 or 403.
-    #[error("{address} needs other credentials (HTTP {status}): give it a key that it accepts")]
+    #[error("{address} needs other credentials (HTTP {status}): {}", advice(.reason))]
     NeedsCredentials {
         /// Who asks.
         address: String,
@@ -37,6 +41,8 @@ pub enum ConnectError {
         status: u16,
         /// What it asks for: its `WWW-Authenticate` header.
         challenge: Option<String>,
+        /// Why the authorizer, if there is one, has no token, and what to do about it. The text above has it.
+        reason: Option<Cause>,
     },
     /// Something else is there, or the path is wrong.
     #[error("{address} is not an MCP server of this kind: {found}; check the path and the transport")]
@@ -77,6 +83,18 @@ pub enum ConnectError {
         /// The last lines of a child's standard error.
         stderr: Vec<String>,
     },
+    /// A connection that was up has ended.
+    #[error("{address} ended{}{}{}", exit(.status), why(.reason), shown(.stderr))]
+    Lost {
+        /// Who ended.
+        address: String,
+        /// What it did, if it is known.
+        reason: Option<String>,
+        /// How a child process ended by itself.
+        status: Option<ExitStatus>,
+        /// The last lines of a child's standard error.
+        stderr: Vec<String>,
+    },
     /// It answers, but not as MCP wants it, or in no version that both know.
     #[error("{address} cannot be understood: {reason}")]
     Protocol {
@@ -94,7 +112,10 @@ impl ConnectError {
     /// Whether the same attempt may succeed later, with nothing changed here.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Ended { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Ended { .. } | Self::Lost { .. }
+        )
     }
 
     pub(super) fn start(command: &str, lacks_directory: bool, cause: io::Error) -> Self {
@@ -116,6 +137,7 @@ impl ConnectError {
             LinkError::Protocol(reason) => Self::Protocol { address, reason },
             LinkError::Closed | LinkError::Io(_) => Self::Ended { address, status: None, stderr: Vec::new() },
             LinkError::WebSocket(error) => Self::web_socket(address, *error),
+            LinkError::NotAuthorized(error) => Self::not_authorized(address, error),
             error @ (LinkError::Http(_) | LinkError::Stalled | LinkError::Json(_)) => {
                 Self::Unreachable { address, cause: innermost(error) }
             }
@@ -130,7 +152,7 @@ impl ConnectError {
     ) -> Self {
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Self::NeedsCredentials { address, status: status.as_u16(), challenge }
+                Self::NeedsCredentials { address, status: status.as_u16(), challenge, reason: None }
             }
             StatusCode::TOO_MANY_REQUESTS => Self::Unreachable { address, cause: words(status).into() },
             _ if is_wrong_place(status) => Self::NotMcp { address, found: words(status) },
@@ -138,12 +160,21 @@ impl ConnectError {
         }
     }
 
+    fn not_authorized(address: String, error: NotAuthorized) -> Self {
+        let NotAuthorized { status, challenge, reason } = error;
+        match reason {
+            AuthorizeError::Denied(reason) => {
+                Self::NeedsCredentials { address, status: status.as_u16(), challenge, reason: Some(reason) }
+            }
+            AuthorizeError::Unavailable(cause) => Self::Unreachable { address, cause },
+        }
+    }
+
     fn web_socket(address: String, error: tungstenite::Error) -> Self {
         use tungstenite::Error as Fault;
         match error {
             Fault::Http(response) => {
-                let challenge = response.headers().get(http::header::WWW_AUTHENTICATE);
-                let challenge = challenge.and_then(|value| value.to_str().ok()).map(str::to_owned);
+                let challenge = challenge(response.headers()).map(str::to_owned);
                 match response.status() {
                     // The page is there, but it is an ordinary one.
                     status if status.is_success() => Self::NotMcp { address, found: error_words(status) },
@@ -185,7 +216,7 @@ impl ConnectError {
         }
     }
 
-    fn transport(address: String, error: DynamicTransportError) -> Self {
+    pub(super) fn transport(address: String, error: DynamicTransportError) -> Self {
         let error = match error.error.downcast::<LinkError>() {
             Ok(error) => return Self::link(address, *error),
             Err(error) => error,
@@ -202,12 +233,16 @@ impl ConnectError {
             Fault::Client(error) => Self::Unreachable { address, cause: innermost(error.without_url()) },
             Fault::AuthRequired(error) => {
                 let challenge = Some(error.www_authenticate_header);
-                Self::NeedsCredentials { address, status: 401, challenge }
+                Self::NeedsCredentials { address, status: 401, challenge, reason: None }
             }
             Fault::InsufficientScope(error) => {
                 let challenge = Some(error.www_authenticate_header);
-                Self::NeedsCredentials { address, status: 403, challenge }
+                Self::NeedsCredentials { address, status: 403, challenge, reason: None }
             }
+            Fault::Io(error) => match error.downcast::<NotAuthorized>() {
+                Ok(error) => Self::not_authorized(address, error),
+                Err(error) => Self::Unreachable { address, cause: error.into() },
+            },
             Fault::HttpStatus(error) => {
                 Self::Unreachable { address, cause: format!("it answered with HTTP {}", error.status).into() }
             }
@@ -244,7 +279,7 @@ impl ConnectError {
 
 /// The status in rmcp's words for a refused request: `HTTP 404 Not Found: …`, at the start or after its reason. What
 /// follows is the server's own text and is left out.
-fn refused(text: &str) -> Option<StatusCode> {
+pub(super) fn refused(text: &str) -> Option<StatusCode> {
     let text = text.strip_prefix("server/discover rejected with ").unwrap_or(text);
     text.strip_prefix("HTTP ")?.get(..3)?.parse().ok()
 }
@@ -268,8 +303,16 @@ fn innermost(error: impl Error + Send + Sync + 'static) -> Cause {
     cause.to_string().into()
 }
 
+fn advice(reason: &Option<Cause>) -> String {
+    reason.as_ref().map_or_else(|| "give it a key that it accepts".to_owned(), ToString::to_string)
+}
+
 fn exit(status: &Option<ExitStatus>) -> String {
     status.map(|status| format!(" ({status})")).unwrap_or_default()
+}
+
+fn why(reason: &Option<String>) -> String {
+    reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default()
 }
 
 fn shown(stderr: &[String]) -> String {

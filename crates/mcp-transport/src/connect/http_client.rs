@@ -1,25 +1,64 @@
 //! HTTP as all network transports use it: one client, its headers, and what its answers mean.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
-use reqwest::{Client, Response, redirect};
+use reqwest::{Client, RequestBuilder, Response, redirect};
 use secrecy::ExposeSecret as _;
 use url::{Host, Url};
 
-use super::{ConnectError, ConnectOptions, link::LinkError};
+use super::{ConnectError, ConnectOptions, authorizer::Authorization, link::LinkError};
 
 /// Calls that may be under way at the same time; more wait for their turn. rmcp's own limit of 16 is little for a gateway.
 pub(super) const MAX_REQUESTS: usize = 128;
-/// A connection that nothing used for so long is not used again: the other side may be about to close it.
-const IDLE: Duration = Duration::from_secs(15);
+/// A connection that nothing used for so long is not used again: the other side may be about to close it, as servers on Node do
+/// after 5 seconds.
+const IDLE: Duration = Duration::from_secs(4);
 /// After so long without traffic, and this often then, the system asks whether the other machine is still there. Streams
 /// of events need that: nothing is ever written to them.
 const TCP_KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
 const MAX_REDIRECTS: usize = 5;
+
+/// The HTTP requests to one server, for shared use by concurrent ones.
+pub(super) struct Http {
+    client: Client,
+    headers: HeaderMap,
+    authorization: Authorization,
+}
+
+impl Http {
+    pub(super) fn new(url: &Url, options: &ConnectOptions) -> Result<Self, ConnectError> {
+        let (client, headers) = (client(url, options)?, headers(url, options)?);
+        Ok(Self { client, headers, authorization: Authorization::new(url, options)? })
+    }
+
+    /// Sends a request, and again with another token when it is refused. Everything but 2xx is an error.
+    pub(super) async fn send(
+        &self,
+        request: impl Fn(&Client) -> RequestBuilder,
+    ) -> Result<Response, LinkError> {
+        let mut attempts = self.authorization.attempts().await?;
+        loop {
+            let headers = authorized(self.headers.clone(), attempts.credential());
+            let sent = request(&self.client).headers(headers).send().await;
+            let answer = sent.map_err(|error| LinkError::Http(error.without_url())); // the query may hold a key
+            if let Some(outcome) = attempts.settle(answer.and_then(accepted)).await {
+                return outcome;
+            }
+        }
+    }
+}
+
+/// The headers with this credential in the place of any other.
+pub(super) fn authorized(mut headers: HeaderMap, credential: Option<HeaderValue>) -> HeaderMap {
+    if let Some(credential) = credential {
+        headers.insert(AUTHORIZATION, credential);
+    }
+    headers
+}
 
 /// A client for this URL and no other origin.
 pub(super) fn client(url: &Url, options: &ConnectOptions) -> Result<Client, ConnectError> {
@@ -71,13 +110,23 @@ fn basic(url: &Url) -> Option<String> {
 }
 
 /// The answer, if it is one: everything but 2xx is an error.
-pub(super) fn accepted(response: Response) -> Result<Response, LinkError> {
+fn accepted(response: Response) -> Result<Response, LinkError> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
-    let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-    Err(LinkError::Status { status, challenge: challenge.map(str::to_owned) })
+    let challenge = challenge(response.headers()).map(str::to_owned);
+    Err(LinkError::Status { status, challenge })
+}
+
+/// What a server that refuses asks for.
+pub(super) fn challenge(headers: &HeaderMap) -> Option<&str> {
+    let challenges = || headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    challenges().find(|challenge| starts_with_bearer(challenge)).or_else(|| challenges().next())
+}
+
+fn starts_with_bearer(challenge: &str) -> bool {
+    challenge.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
 }
 
 /// Whether the path is wrong, or no MCP server is behind it.
@@ -100,7 +149,7 @@ fn same_origin() -> redirect::Policy {
     })
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -108,6 +157,3 @@ fn is_loopback(url: &Url) -> bool {
         None => false,
     }
 }
-
-/// For shared use by concurrent requests.
-pub(super) type Shared = Arc<(Client, HeaderMap)>;

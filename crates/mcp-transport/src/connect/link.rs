@@ -11,6 +11,11 @@ use tokio::sync::{
 };
 use tokio_tungstenite::tungstenite;
 
+use super::{
+    authorizer::{Failure, NotAuthorized},
+    http_client::challenge,
+};
+
 /// Messages that wait until the server takes them. The calls behind more of them wait too.
 const QUEUE: usize = 64;
 
@@ -35,6 +40,30 @@ pub(super) enum LinkError {
     Protocol(String),
     #[error("the WebSocket failed")]
     WebSocket(#[source] Box<tungstenite::Error>),
+    #[error(transparent)]
+    NotAuthorized(#[from] NotAuthorized),
+}
+
+impl Failure for LinkError {
+    fn refused(&self) -> Option<(StatusCode, Option<&str>)> {
+        match self {
+            Self::Status { status, challenge } => Some((*status, challenge.as_deref())),
+            Self::WebSocket(error) => match &**error {
+                tungstenite::Error::Http(response) => {
+                    Some((response.status(), challenge(response.headers())))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn authorization(&self) -> Option<&NotAuthorized> {
+        match self {
+            Self::NotAuthorized(error) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// A message as text, and who wants to know whether it was written.

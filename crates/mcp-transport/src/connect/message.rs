@@ -1,7 +1,12 @@
 //! Messages of a server as they come over the wire.
 
+use std::borrow::Cow;
+
 use rmcp::model::{ErrorData, RequestId, ServerJsonRpcMessage};
 use serde::{Deserialize, de::IgnoredAny};
+use serde_json::Value;
+
+const UNREADABLE: &str = "mcp-transport: unreadable";
 
 /// Reads one message. One that cannot be read is logged by its size alone; if it answers a request, the request fails
 /// instead of waiting for ever.
@@ -15,8 +20,19 @@ pub(super) fn read(text: &[u8]) -> Option<ServerJsonRpcMessage> {
         message.answers = id.is_some(),
         "a message of the server cannot be read"
     );
-    let error = ErrorData::internal_error("the server's answer cannot be read", None);
+    let error = unreadable("the server's answer cannot be read");
     id.map(|id| ServerJsonRpcMessage::error(error, Some(id)))
+}
+
+/// The error that stands for an answer that cannot be read.
+pub(super) fn unreadable(reason: impl Into<Cow<'static, str>>) -> ErrorData {
+    ErrorData::internal_error(reason, Some(Value::from(UNREADABLE)))
+}
+
+/// Whether this error is not the server's own: it stands for an answer of it that cannot be read, or is too large.
+#[must_use]
+pub fn is_unreadable(error: &ErrorData) -> bool {
+    error.data.as_ref().is_some_and(|data| data == UNREADABLE)
 }
 
 /// The request that this message answers, as far as it can be told.

@@ -1,16 +1,24 @@
 //! How to connect.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
-use rmcp::{model::ProtocolVersion, service::ClientLifecycleMode};
+use rmcp::{
+    model::{ProtocolVersion, ServerNotification},
+    service::ClientLifecycleMode,
+};
 use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+use super::Authorizer;
 
 /// How to connect to a server. The defaults fit most.
 #[derive(Clone)]
 pub struct ConnectOptions {
     /// Key that is sent as `Authorization: Bearer …`. With one, a user name and password in the URL are ignored.
     pub bearer: Option<SecretString>,
+    /// Gets tokens and renews them, when there is no `bearer`. What it does while connecting is within the timeout.
+    pub authorizer: Option<Arc<dyn Authorizer>>,
     /// More headers for every request to the server; not for child processes.
     pub headers: HeaderMap,
     /// Longest wait until the server can be called: connecting, the question for its era, and the handshake. 10 seconds.
@@ -25,18 +33,29 @@ pub struct ConnectOptions {
     /// How long a child process may take to end after its input was closed, and again after `SIGTERM`: 3 seconds each. Then
     /// it is killed.
     pub grace: Duration,
+    /// Hears each notification of the server in the order in which they come, and before the answer that it sends next;
+    /// rmcp gives each to a task of its own, so handlers see them in any order. It must not block.
+    pub listener: Option<Listener>,
+    /// Stops an attempt to connect that is under way. Unlike one that is dropped it ends when nothing of it is left.
+    pub stop: CancellationToken,
 }
+
+/// Hears what a server tells.
+pub(super) type Listener = Arc<dyn Fn(&ServerNotification) + Send + Sync>;
 
 impl Default for ConnectOptions {
     fn default() -> Self {
         Self {
             bearer: None,
+            authorizer: None,
             headers: HeaderMap::new(),
             timeout: Duration::from_secs(10),
             era: Era::Auto,
             message_bytes: 16 << 20,
             keep_alive: Duration::from_secs(30),
             grace: Duration::from_secs(3),
+            listener: None,
+            stop: CancellationToken::new(),
         }
     }
 }

@@ -23,12 +23,12 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
-    ConnectError, ConnectOptions,
     address::without_userinfo,
     events::{Decoder, Event},
-    http_client::{self, MAX_REQUESTS},
+    http_client::{Http, MAX_REQUESTS},
     link::LinkError,
     message,
+    watched::Ending,
 };
 
 const EVENT_STREAM: &str = "text/event-stream";
@@ -43,10 +43,11 @@ pub(super) struct Sse {
     own: (mpsc::Sender<ServerJsonRpcMessage>, mpsc::Receiver<ServerJsonRpcMessage>),
     /// Ends the requests that are under way.
     closed: CancellationToken,
+    broken: Option<String>,
 }
 
 struct Post {
-    http: http_client::Shared,
+    http: Http,
     endpoint: Url,
     places: Semaphore,
     /// Requests that the server has not taken yet.
@@ -56,11 +57,9 @@ struct Post {
 impl Sse {
     /// Opens the stream and waits for the place that messages go to. It must be at the origin of `url`: the credentials go
     /// there too.
-    pub(super) async fn open(url: &Url, http: http_client::Shared, limit: usize) -> Result<Self, LinkError> {
+    pub(super) async fn open(url: &Url, http: Http, limit: usize) -> Result<Self, LinkError> {
         let url = without_userinfo(url);
-        let (client, headers) = &*http;
-        let request = client.get(url.clone()).headers(headers.clone()).header(ACCEPT, EVENT_STREAM);
-        let response = http_client::accepted(request.send().await.map_err(failed)?)?;
+        let response = http.send(|client| client.get(url.clone()).header(ACCEPT, EVENT_STREAM)).await?;
         let mut events = Events::new(response, limit)?;
         let endpoint = loop {
             let event = events.next().await?;
@@ -72,7 +71,7 @@ impl Sse {
         };
         let (places, untaken) = (Semaphore::new(MAX_REQUESTS), Mutex::default());
         let post = Arc::new(Post { http, endpoint, places, untaken });
-        Ok(Self { events, post, own: mpsc::channel(1), closed: CancellationToken::new() })
+        Ok(Self { events, post, own: mpsc::channel(1), closed: CancellationToken::new(), broken: None })
     }
 }
 
@@ -86,18 +85,11 @@ fn endpoint(url: &Url, data: &[u8]) -> Result<Url, LinkError> {
     Ok(without_userinfo(&place))
 }
 
-/// URLs may hold keys in their query.
-fn failed(error: reqwest::Error) -> LinkError {
-    LinkError::Http(error.without_url())
-}
-
 impl Post {
     /// Sends one message; every answer but 2xx is an error.
     async fn send(&self, message: &ClientJsonRpcMessage) -> Result<(), LinkError> {
         let _place = self.places.acquire().await.map_err(|_| LinkError::Closed)?;
-        let (client, headers) = &*self.http;
-        let request = client.post(self.endpoint.clone()).headers(headers.clone()).json(message);
-        http_client::accepted(request.send().await.map_err(failed)?)?;
+        self.http.send(|client| client.post(self.endpoint.clone()).json(message)).await?;
         Ok(())
     }
 
@@ -121,6 +113,12 @@ impl Drop for Untaken {
         if let Some(token) = self.0.untaken().remove(&self.1) {
             token.cancel();
         }
+    }
+}
+
+impl Ending for Sse {
+    fn reason(&self) -> Option<String> {
+        self.broken.clone()
     }
 }
 
@@ -169,6 +167,7 @@ impl Transport<RoleClient> for Sse {
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
                 Err(error) => {
+                    self.broken = Some(error.to_string());
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, "the server's stream of events broke");
                     return None;
@@ -238,7 +237,7 @@ impl Events {
                 return Ok(event);
             }
             match self.bytes.next().await {
-                Some(chunk) => self.chunk = chunk.map_err(failed)?,
+                Some(chunk) => self.chunk = chunk.map_err(|error| LinkError::Http(error.without_url()))?,
                 None => return Ok(None),
             }
         }
@@ -250,10 +249,5 @@ impl Events {
 }
 
 fn too_large(limit: usize) -> LinkError {
-    LinkError::Protocol(format!("the server sent a message of more than {limit} bytes"))
-}
-
-/// What both kinds of requests need.
-pub(super) fn requests(url: &Url, options: &ConnectOptions) -> Result<http_client::Shared, ConnectError> {
-    Ok(Arc::new((http_client::client(url, options)?, http_client::headers(url, options)?)))
+    LinkError::Protocol(format!("it sent a message of more than {limit} bytes"))
 }

@@ -1,7 +1,11 @@
 //! A transport under watch: its end is noticed, and a server that does not answer the question for its era is taken for one
 //! of the older era in time.
 
-use std::{future::pending, time::Duration};
+use std::{
+    future::pending,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use rmcp::{
     RoleClient,
@@ -10,6 +14,8 @@ use rmcp::{
 };
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::options::Listener;
 
 /// rmcp gives up on the answer after 10 seconds by itself, and then takes a late one for a fault.
 const LONGEST_PROBE: Duration = Duration::from_secs(9);
@@ -21,6 +27,16 @@ pub(super) struct End {
     pub(super) begun: CancellationToken,
     /// Everything that belonged to the connection is gone, a child process too.
     pub(super) over: CancellationToken,
+    /// Why, if it was the server's fault.
+    pub(super) reason: Arc<OnceLock<String>>,
+}
+
+/// A transport that may know why it has ended.
+pub(super) trait Ending {
+    /// What the server did.
+    fn reason(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A transport whose end is told to others.
@@ -30,6 +46,7 @@ pub(super) struct Watched<T> {
     /// How long the server may take for `server/discover`, if that is how the handshake starts.
     patience: Option<Duration>,
     probe: Probe,
+    listener: Option<Listener>,
     _over: DropGuard,
 }
 
@@ -46,7 +63,12 @@ impl<T> Watched<T> {
     pub(super) fn new(inner: T, end: &End, fallback: Option<Duration>) -> Self {
         let over = end.over.clone().drop_guard();
         let patience = fallback.map(|timeout| (timeout / 2).min(LONGEST_PROBE));
-        Self { inner, end: end.clone(), patience, probe: Probe::None, _over: over }
+        Self { inner, end: end.clone(), patience, probe: Probe::None, listener: None, _over: over }
+    }
+
+    /// The same, with somebody who hears what the server tells.
+    pub(super) fn heard_by(self, listener: Option<Listener>) -> Self {
+        Self { listener, ..self }
     }
 
     /// What rmcp should see of a message.
@@ -90,7 +112,7 @@ impl<T> Watched<T> {
     }
 }
 
-impl<T: Transport<RoleClient>> Transport<RoleClient> for Watched<T> {
+impl<T: Transport<RoleClient> + Ending> Transport<RoleClient> for Watched<T> {
     type Error = T::Error;
 
     fn send(
@@ -117,10 +139,17 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Watched<T> {
                 },
             };
             let Some(message) = message else {
+                if let Some(reason) = self.inner.reason() {
+                    let _ = self.end.reason.set(reason); // there is one already
+                }
                 self.end.begun.cancel();
                 return None;
             };
             if let Some(message) = self.pass(message) {
+                if let (Some(listener), ServerJsonRpcMessage::Notification(told)) = (&self.listener, &message)
+                {
+                    listener(&told.notification);
+                }
                 return Some(message);
             }
         }

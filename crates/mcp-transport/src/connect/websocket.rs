@@ -35,10 +35,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use super::{
-    ConnectOptions,
+    ConnectError, ConnectOptions,
     address::without_userinfo,
+    authorizer::Authorization,
+    http_client,
     link::{LinkError, Outbox, Outgoing},
     message,
+    watched::Ending,
 };
 
 /// Longest wait for the other side's part of the goodbye.
@@ -57,6 +60,38 @@ pub(super) struct WebSocket {
     /// Tells the writer to say goodbye.
     stop: CancellationToken,
     _stop: DropGuard,
+    broken: Option<&'static str>,
+}
+
+/// What connecting begins with.
+pub(super) struct Handshake {
+    headers: HeaderMap,
+    authorization: Authorization,
+}
+
+impl Handshake {
+    pub(super) fn new(url: &Url, options: &ConnectOptions) -> Result<Self, ConnectError> {
+        let headers = http_client::headers(url, options)?;
+        Ok(Self { headers, authorization: Authorization::new(url, options)? })
+    }
+
+    async fn shake(&self, url: &Url, options: &ConnectOptions) -> Result<Socket, LinkError> {
+        let mut attempts = self.authorization.attempts().await?;
+        loop {
+            let headers = http_client::authorized(self.headers.clone(), attempts.credential());
+            let socket = match connect(url, &headers, true, options).await {
+                // Not every server knows the subprotocol.
+                Err(Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(
+                    SubProtocolError::NoSubProtocol,
+                ))) => connect(url, &headers, false, options).await,
+                outcome => outcome,
+            };
+            let socket = socket.map_err(|error| LinkError::WebSocket(Box::new(error)));
+            if let Some(outcome) = attempts.settle(socket).await {
+                return outcome;
+            }
+        }
+    }
 }
 
 /// When the server was heard last.
@@ -74,20 +109,13 @@ impl Heard {
 }
 
 impl WebSocket {
-    /// Connects with these headers.
+    /// Connects.
     pub(super) async fn open(
         url: &Url,
-        headers: HeaderMap,
+        handshake: Handshake,
         options: &ConnectOptions,
     ) -> Result<Self, LinkError> {
-        let socket = match connect(url, &headers, true, options).await {
-            // Not every server knows the subprotocol.
-            Err(Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(
-                SubProtocolError::NoSubProtocol,
-            ))) => connect(url, &headers, false, options).await,
-            outcome => outcome,
-        };
-        let socket = socket.map_err(|error| LinkError::WebSocket(Box::new(error)))?;
+        let socket = handshake.shake(url, options).await?;
         let (sink, incoming) = socket.split();
         let (outbox, queue) = Outbox::new();
         let (gone, stop) = (CancellationToken::new(), CancellationToken::new());
@@ -107,6 +135,7 @@ impl WebSocket {
             gone,
             _stop: stop.clone().drop_guard(),
             stop,
+            broken: None,
         })
     }
 }
@@ -127,6 +156,12 @@ async fn connect(
         .max_frame_size(Some(options.message_bytes));
     let no_delay = true;
     Ok(connect_async_with_config(request, Some(config), no_delay).await?.0)
+}
+
+impl Ending for WebSocket {
+    fn reason(&self) -> Option<String> {
+        self.broken.map(str::to_owned)
+    }
 }
 
 impl Transport<RoleClient> for WebSocket {
@@ -161,7 +196,7 @@ impl Transport<RoleClient> for WebSocket {
                 }
                 Ok(_) => {} // pings are answered and a goodbye is returned underneath
                 Err(error) => {
-                    log(&error);
+                    self.broken = log(&error);
                     return None;
                 }
             }
@@ -182,15 +217,16 @@ impl Transport<RoleClient> for WebSocket {
 }
 
 /// The text of some errors repeats what the server sent.
-fn log(error: &Error) {
+fn log(error: &Error) -> Option<&'static str> {
     let reason = match error {
         Error::Capacity(_) => "it sent a message that is too large",
         Error::Io(_) => "the network failed",
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => "it left without a goodbye",
-        Error::ConnectionClosed | Error::AlreadyClosed => return,
+        Error::ConnectionClosed | Error::AlreadyClosed => return None,
         _ => "it does not keep to the protocol",
     };
     tracing::warn!(reason, "the connection to the server broke");
+    Some(reason)
 }
 
 /// Writes what is queued, pings, and says goodbye.

@@ -1,4 +1,10 @@
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use mcp_transport::{Address, ConnectError, ConnectOptions, Era, ServerCommand, connect};
 use rmcp::{model::ProtocolVersion, service::ServiceError};
@@ -255,4 +261,39 @@ async fn the_words_of_an_address_are_the_arguments_of_the_command() {
 
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.to_str().unwrap())
+}
+
+/// What the next test kills: it connects to the child that it is told of on its input.
+#[tokio::test]
+#[ignore = "it is started by the next test"]
+async fn a_program_that_uses_a_child() {
+    let mut pipe = String::new();
+    std::io::stdin().read_line(&mut pipe).unwrap();
+    let script = "trap '' TERM HUP; exec 9>\"$LIFELINE\"; sleep 1000 & serve; while :; do sleep 1000; done";
+    let command = shell(script).variable("LIFELINE", pipe.trim());
+    let _client = connect(&command.into(), (), &era(Era::Auto)).await.unwrap();
+    eprintln!("connected");
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_killed_leaves_no_child() {
+    let lifeline = Lifeline::new();
+    let gone = lifeline.watch();
+    let test = ["--exact", "children::a_program_that_uses_a_child", "--ignored", "--nocapture"];
+    let mut program = Command::new(std::env::current_exe().unwrap())
+        .args(test)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(program.stdin.take().unwrap(), "{}", lifeline.pipe().display()).unwrap();
+    let said = BufReader::new(program.stderr.take().unwrap());
+    let connected =
+        tokio::task::spawn_blocking(move || said.lines().any(|line| line.unwrap() == "connected"));
+    assert!(soon(connected).await.unwrap());
+    program.kill().unwrap();
+    program.wait().unwrap();
+    soon(gone).await.unwrap();
 }

@@ -4,7 +4,6 @@
 
 mod children;
 mod faults;
-mod reconnecting;
 mod support;
 mod transports;
 mod websockets;

@@ -11,8 +11,7 @@ use std::{
 
 use axum::Router;
 use clap::Parser;
-use mcp_transport::{Address, Client, ConnectOptions, Era, NetworkServer, NetworkSettings, Reconnecting};
-use resilience::Backoff;
+use mcp_transport::{Address, Client, ConnectOptions, Era, NetworkServer, NetworkSettings};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -99,40 +98,25 @@ pub struct Server {
 
 impl Server {
     pub fn start(seen: &Seen) -> Self {
-        Self::start_at(0, seen, &[])
+        Self::start_with(seen, &[])
     }
 
     pub fn with_key(seen: &Seen, key: &str) -> Self {
-        Self::start_at(0, seen, &["--mcp-api-key", key])
+        Self::start_with(seen, &["--mcp-api-key", key])
     }
 
-    fn start_at(port: u16, seen: &Seen, flags: &[&str]) -> Self {
+    fn start_with(seen: &Seen, flags: &[&str]) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let settings = Settings::parse_from([&["server"], flags].concat()).network;
         let (seen, (bound, port_bound)) = (seen.clone(), std::sync::mpsc::channel());
         runtime.spawn(async move {
             let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
-            let server = NetworkServer::bind(host, port, &settings).await.unwrap();
+            let server = NetworkServer::bind(host, 0, &settings).await.unwrap();
             bound.send(server.local_addr().port()).unwrap();
             server.serve(move || seen.clone(), std::future::pending()).await;
         });
         Self { port: port_bound.recv().unwrap(), runtime: Some(runtime) }
-    }
-
-    /// Cuts all connections without a word.
-    pub fn crash(mut self) -> u16 {
-        self.runtime.take().unwrap().shutdown_background();
-        self.port
-    }
-
-    /// Another server at the port of one that crashed. It knows nothing of what was before.
-    pub async fn start_again(port: u16, seen: &Seen) -> Self {
-        // The sockets of the old one are closed by another thread.
-        while TcpListener::bind(("127.0.0.1", port)).await.is_err() {
-            tokio::task::yield_now().await;
-        }
-        Self::start_at(port, seen, &[])
     }
 }
 
@@ -192,10 +176,4 @@ pub fn legacy_answer(message: &Value) -> Option<Value> {
         }
     };
     Some(json!({"jsonrpc": "2.0", "id": id, "result": result}))
-}
-
-/// Three attempts, one right after the other.
-pub fn reconnecting(address: Address, options: ConnectOptions) -> Reconnecting<()> {
-    let short = Duration::from_millis(1);
-    Reconnecting::new(address, (), options, Backoff { attempts: 3, base: short, max: short })
 }
