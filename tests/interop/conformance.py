@@ -1,7 +1,8 @@
-"""Runs the official conformance suite against MCP servers and prints one line for each of its scenarios.
+"""Runs the official conformance suite against MCP servers and a client, and prints one line for each of its scenarios.
 
-usage: conformance.py NODE SUITE PROGRAMS                          the everything server over each transport, and the
-                                                                   products, all started from that folder
+usage: conformance.py NODE SUITE PROGRAMS                          the client, the everything server over each transport,
+                                                                   and the products, all started from that folder
+       conformance.py NODE SUITE PROGRAMS client                   the client alone
        conformance.py NODE SUITE PROGRAMS all|messages|generic NAME=URL...  servers that run already
 
 A warning of the suite counts as a failure, and so does a scenario that the suite lists and that did not run.
@@ -10,6 +11,7 @@ A warning of the suite counts as a failure, and so does a scenario that the suit
 import collections
 import contextlib
 import json
+import os
 import pathlib
 import re
 import signal
@@ -45,10 +47,11 @@ class Suite:
     def __init__(self, node, script):
         self.command = [node, script]
 
-    def _run(self, arguments, seconds):
+    def _run(self, arguments, seconds, folder=None):
         return subprocess.run(
-            [*self.command, *arguments], timeout=seconds, stdin=subprocess.DEVNULL, capture_output=True, text=True
-        )
+            [*self.command, *arguments], timeout=seconds, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            cwd=folder, env=os.environ | {"RUST_LOG": "error"},
+        )  # fmt: skip
 
     def scenarios(self, *arguments):
         """The server scenarios that it lists, each with the versions of the protocol that it is for."""
@@ -59,6 +62,30 @@ class Suite:
         if listed.returncode or not names:
             raise RuntimeError(f"the suite lists no scenarios: {listed.stderr.strip()}")
         return names
+
+    def client_scenarios(self, revision=None):
+        """The client scenarios that it lists, or only those of one revision; the unscored ones too."""
+        listed = self._run(["list", "--client", *(["--requirements", revision] if revision else [])], SCENARIO_SECONDS)
+        required = re.search(r"(?s)\nClient scenarios[^\n]*\n(.*?)(\n\n|\Z)", "\n" + listed.stdout)
+        names = re.findall(r"^ +- (\S+)(?: \[[^\]]*\])?$", required[1] if required else "", re.MULTILINE)
+        names += re.findall(r"^ +- (\S+) \[client\]$", listed.stdout, re.MULTILINE)
+        if listed.returncode or not names:
+            raise RuntimeError(f"the suite lists no scenarios for clients: {listed.stderr.strip()}")
+        return names
+
+    def client_results(self, program, *arguments, seconds=SUITE_SECONDS):
+        """Runs client scenarios; gives the checks of each that ran and what the client wrote to standard error."""
+        with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+            # The suite takes the command apart at spaces, which a path may have.
+            command = ["client", "--command", f"./{program.name}", "--output-dir", folder, *arguments]
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._run(command, seconds, program.parent)
+            ran = {}
+            for file in sorted(pathlib.Path(folder).glob("**/checks.json")):
+                name = re.fullmatch(r"(.+)-\d{4}-\d\d-\d\dT[\d-]+Z", str(file.parent.relative_to(folder)))
+                said = file.with_name("stderr.txt").read_text(errors="replace").strip()
+                ran[name[1] if name else file.parent.name] = json.loads(file.read_text()), said
+        return ran
 
     def results(self, url, *arguments, seconds=SUITE_SECONDS):
         """Runs scenarios; gives the checks of each that ran, and why the run itself did not end well."""
@@ -149,6 +176,38 @@ def check_everything(report, suite, url):
         play(report, suite, url, version, expected, ["--suite", "all", "--spec-version", version])
     for scenario in sorted(left):
         play(report, suite, url, "extension", [scenario], ["--scenario", scenario])
+
+
+def check_client(suite, programs):
+    """Every scenario for clients, but those about extensions that the client does not offer."""
+    report, program = Report("our client"), programs.path("conformance-client")
+    left = set(suite.client_scenarios()) - scenarios.NOT_OFFERED
+    for version in scenarios.REQUIREMENTS:
+        expected = [name for name in suite.client_scenarios(version) if name not in scenarios.NOT_OFFERED]
+        ran = suite.client_results(program, "--requirements", version)
+        judge_client(report, version, expected, ran)
+        left -= set(expected)
+    for scenario in sorted(left):
+        version = scenarios.OLDER_CLIENT.get(scenario)
+        at = ["--spec-version", version] if version else []
+        ran = suite.client_results(program, "--scenario", scenario, *at, seconds=SCENARIO_SECONDS)
+        judge_client(report, version or "extension", [scenario], ran)
+    return report.failed
+
+
+def judge_client(report, version, expected, ran):
+    for scenario in expected:
+        checks, said = ran.get(scenario, ([], ""))
+        if scenario not in ran:
+            report.failure(version, scenario, "it did not run")
+        elif bool(said) != (scenario in scenarios.REFUSED):
+            report.failure(version, scenario, f"the client says {said!r}; these checks failed: {failures(checks)}")
+        else:
+            judge(report, version, scenario, checks, lambda check: scenarios.excuse_of_client(scenario, check))
+
+
+def failures(checks):
+    return [check["id"] for check in checks if check["status"] in ("FAILURE", "WARNING")]
 
 
 def check_generic(report, suite, url):
@@ -279,10 +338,13 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the server is stopped on the way out
     node, script, programs, *rest = sys.argv[1:]
     suite = Suite(node, script)
-    if not rest:
+    if not rest or rest == ["client"]:
         programs = Programs(programs)
-        failed = check_transports(suite, programs)
-        sys.exit(check_products(suite, programs) or failed)
+        failed = check_client(suite, programs)
+        if not rest:
+            failed |= check_transports(suite, programs)
+            failed |= check_products(suite, programs)
+        sys.exit(failed)
     check = {"all": check_everything, "messages": check_messages, "generic": check_generic}[rest[0]]
     failed = False
     for server in rest[1:]:

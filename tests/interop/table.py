@@ -17,6 +17,8 @@ SERVERS = ["server-a", "server-b", "tool-server"]
 TRANSPORTS = ["stdio", "Streamable HTTP", "HTTP+SSE", "WebSocket"]
 VISIT = re.compile(r"ok +(.+), (legacy|auto|modern): (server-a|server-b|tool-server) over ([^,]+), ([\d-]+):")
 MEETING = re.compile(r"ok +our client: (auto|legacy), with (\S+) over ([^,]+), ([\d-]+):")
+PARTS = ["tools", "calls", "resources", "prompts", "completions", "progress", "elicitation", "changes"]
+PART = re.compile(rf"ok +our client's commands: ({'|'.join(PARTS)}), with (\S+) over (.+)")
 # Where the pin of each name is: a package of package.json, or of a requirements file.
 PINS = {
     "Inspector": "@modelcontextprotocol/inspector",
@@ -72,17 +74,30 @@ def servers(lines):
         yield [server, version(server), mode, *(cells.get(transport, "–") for transport in TRANSPORTS)]
 
 
+def commands(lines):
+    """For each server of another maker and each transport, the parts of MCP that mcp-client was tried with."""
+    rows = {}
+    for part, server, transport in found(PART, lines):
+        rows.setdefault((server, TRANSPORTS.index(transport)), set()).add(part)
+    for (server, transport), parts in sorted(rows.items()):
+        yield [server, TRANSPORTS[transport], *("✓" if part in parts else "–" for part in PARTS)]
+
+
 def found(pattern, lines):
     return [match.groups() for match in map(pattern.match, lines) if match]
 
 
 def table(head, rows):
-    lines = [[head, "package", "mode", *TRANSPORTS], ["---"] * (3 + len(TRANSPORTS)), *rows]
+    lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def tables(lines):
-    return {"clients": table("client", clients(lines)), "servers": table("server", servers(lines))}
+    return {
+        "clients": table(["client", "package", "mode", *TRANSPORTS], clients(lines)),
+        "servers": table(["server", "package", "mode", *TRANSPORTS], servers(lines)),
+        "commands": table(["server", "transport", *PARTS], commands(lines)),
+    }
 
 
 def check(lines):

@@ -3,9 +3,9 @@
 use std::{
     collections::HashMap,
     ffi::OsStr,
-    io::{BufRead as _, BufReader, Read},
+    io::{BufRead as _, BufReader, Read, Write as _},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -30,11 +30,11 @@ pub fn folder() -> anyhow::Result<&'static Path> {
 fn find_or_build() -> anyhow::Result<PathBuf> {
     let mut folder = std::env::current_exe()?;
     folder.pop();
-    if folder.ends_with("deps") {
+    if folder.ends_with("deps") || folder.ends_with("examples") {
         folder.pop();
     }
     if let Some(cargo) = cargo() {
-        build(&cargo, &folder)?;
+        build(&cargo, &folder, &["server-a", "server-b", "tool-server"])?;
     }
     let program = folder.join("server-b").with_extension(std::env::consts::EXE_EXTENSION);
     ensure!(
@@ -50,7 +50,24 @@ fn cargo() -> Option<std::ffi::OsString> {
     std::env::var_os("CARGO")
 }
 
-fn build(cargo: &OsStr, folder: &Path) -> anyhow::Result<()> {
+/// The path of `mcp-client`, which under cargo is built first. Few tests need it, and it takes its time.
+///
+/// # Errors
+/// As [`folder`].
+pub fn mcp_client() -> anyhow::Result<&'static Path> {
+    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let find = || {
+        let folder = folder()?;
+        if let Some(cargo) = cargo() {
+            build(&cargo, folder, &["mcp-client"])?;
+        }
+        Ok(folder.join("mcp-client").with_extension(std::env::consts::EXE_EXTENSION))
+    };
+    let found = PROGRAM.get_or_init(|| find().map_err(|error: anyhow::Error| format!("{error:#}")));
+    found.as_deref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+fn build(cargo: &OsStr, folder: &Path, programs: &[&str]) -> anyhow::Result<()> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let profile = match folder.file_name().and_then(OsStr::to_str) {
         Some("debug") | None => "dev",
@@ -58,13 +75,13 @@ fn build(cargo: &OsStr, folder: &Path) -> anyhow::Result<()> {
     };
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--profile", profile]);
-    command.args(["--bin", "server-a", "--bin", "server-b", "--bin", "tool-server"]);
+    command.args(programs.iter().flat_map(|program| ["--bin", program]));
     command.arg("--manifest-path").arg(workspace);
     if let Some(target) = folder.parent() {
         command.arg("--target-dir").arg(target);
     }
     let status = command.stdout(Stdio::null()).status().context("cargo cannot be run")?;
-    ensure!(status.success(), "server-a, server-b and tool-server could not be built");
+    ensure!(status.success(), "{} could not be built", programs.join(", "));
     Ok(())
 }
 
@@ -72,6 +89,7 @@ fn build(cargo: &OsStr, folder: &Path) -> anyhow::Result<()> {
 pub struct Program {
     name: &'static str,
     child: Child,
+    input: Option<ChildStdin>,
     output: Arc<Output>,
     readers: Vec<JoinHandle<()>>,
 }
@@ -102,8 +120,16 @@ impl Program {
         variables: &HashMap<String, String>,
     ) -> anyhow::Result<Self> {
         let mut command = clean(name, home)?;
-        command.args(arguments).envs(variables);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(arguments).envs(variables).stdin(Stdio::null());
+        Self::run(name, command)
+    }
+
+    /// Runs a command whose input the caller has chosen.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run(name: &'static str, mut command: Command) -> anyhow::Result<Self> {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
         let output = Arc::new(Output::default());
         output.lock().open = 2;
@@ -114,7 +140,22 @@ impl Program {
         if let Some(pipe) = child.stderr.take() {
             readers.push(collect(pipe, output.clone(), |written| &mut written.err));
         }
-        Ok(Self { name, child, output, readers })
+        let input = child.stdin.take();
+        Ok(Self { name, child, input, output, readers })
+    }
+
+    /// Writes a line to its standard input, which must be a pipe.
+    ///
+    /// # Errors
+    /// When it does not read it.
+    pub fn write_line(&mut self, line: &str) -> anyhow::Result<()> {
+        let input = self.input.as_mut().context("it has no input")?;
+        writeln!(input, "{line}").with_context(|| format!("{} does not read", self.name))
+    }
+
+    /// Closes its standard input.
+    pub fn close_input(&mut self) {
+        self.input = None;
     }
 
     /// The id of its process.
@@ -140,14 +181,26 @@ impl Program {
     /// # Errors
     /// When the program ends or the patience does before it appears.
     pub fn wait_for_log(&self, text: &str) -> anyhow::Result<String> {
+        self.wait_for_line(text, |written| &written.err)
+    }
+
+    /// The same for standard output.
+    ///
+    /// # Errors
+    /// As [`Program::wait_for_log`].
+    pub fn wait_for_out(&self, text: &str) -> anyhow::Result<String> {
+        self.wait_for_line(text, |written| &written.out)
+    }
+
+    fn wait_for_line(&self, text: &str, part: impl Fn(&Written) -> &String) -> anyhow::Result<String> {
         let started = Instant::now();
         let mut written = self.output.lock();
         loop {
-            if let Some(line) = written.err.lines().find(|line| line.contains(text)) {
+            if let Some(line) = part(&written).lines().find(|line| line.contains(text)) {
                 return Ok(line.to_owned());
             }
             if written.open == 0 || started.elapsed() > PATIENCE {
-                bail!("{} did not say `{text}`; it said:\n{}", self.name, written.err);
+                bail!("{} did not say `{text}`; it said:\n{}\n{}", self.name, written.out, written.err);
             }
             let waited = self.output.grown.wait_timeout(written, Duration::from_secs(1));
             written = waited.unwrap_or_else(PoisonError::into_inner).0;

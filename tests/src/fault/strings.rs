@@ -1,0 +1,222 @@
+//! The strings between a test and its failing servers: one TCP connection for each process.
+
+use std::{
+    collections::HashSet,
+    io::{self, BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::programs::PATIENCE;
+
+/// A server's end.
+#[derive(Clone)]
+pub struct Puppet {
+    life: usize,
+    stream: Arc<TcpStream>,
+    released: Arc<Released>,
+}
+
+#[derive(Default)]
+struct Released {
+    yes: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Puppet {
+    /// Takes hold of the strings at `address`.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn new(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        let mut orders = BufReader::new(stream.try_clone()?);
+        let mut line = String::new();
+        writeln!(&stream, "pid {}", std::process::id())?;
+        orders.read_line(&mut line)?;
+        let life = line.trim().parse().map_err(io::Error::other)?;
+        let released = Arc::new(Released::default());
+        let release = released.clone();
+        std::thread::spawn(move || {
+            // The only order that there is; a test that ends releases all.
+            let _ = orders.read_line(&mut line);
+            *release.yes.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            release.changed.notify_all();
+        });
+        Ok(Self { life, stream: Arc::new(stream), released })
+    }
+
+    /// How many servers held these strings before.
+    #[must_use]
+    pub fn life(&self) -> usize {
+        self.life
+    }
+
+    /// Tells the test what happened.
+    pub fn tell(&self, event: &str) {
+        // A test that has ended does not want to know.
+        let _ = writeln!(&*self.stream, "{event}");
+    }
+
+    /// Waits until the test lets it go on.
+    pub fn wait_for_release(&self) {
+        let mut yes = self.released.yes.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*yes {
+            yes = self.released.changed.wait(yes).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// A test's end: one server, or one after the other.
+pub struct Strings {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    seen: Mutex<Seen>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Seen {
+    events: Vec<String>,
+    lives: usize,
+    alive: HashSet<usize>,
+    streams: Vec<TcpStream>,
+}
+
+impl Strings {
+    /// New ones.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub fn new() -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::default());
+        let listening = shared.clone();
+        // Both kinds of threads end with the test's process at the latest.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = listening.clone();
+                std::thread::spawn(move || shared.hold(stream));
+            }
+        });
+        Ok(Self { address, shared })
+    }
+
+    /// Where servers find them.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until a server tells something that begins with `event`, and gives the rest of it.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub fn wait_for(&self, event: &str) -> anyhow::Result<String> {
+        let found =
+            |seen: &Seen| Some(seen.events.iter().find_map(|said| said.strip_prefix(event))?.to_owned());
+        self.wait(found).with_context(|| format!("no server said `{event}`"))
+    }
+
+    /// Waits until `lives` servers have begun.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub fn wait_for_lives(&self, lives: usize) -> anyhow::Result<()> {
+        self.wait(|seen| (seen.lives >= lives).then_some(()))
+            .with_context(|| format!("no server number {lives}"))
+    }
+
+    /// Waits until no process is left.
+    ///
+    /// # Errors
+    /// When some are.
+    pub fn wait_for_the_end(&self) -> anyhow::Result<()> {
+        self.wait(|seen| seen.alive.is_empty().then_some(())).context("a server is left behind")
+    }
+
+    /// How many servers have begun so far.
+    #[must_use]
+    pub fn lives(&self) -> usize {
+        self.shared.seen().lives
+    }
+
+    /// Lets all servers go on.
+    pub fn release(&self) {
+        for mut stream in &self.shared.seen().streams {
+            // It may be gone.
+            let _ = stream.write_all(b"go\n");
+        }
+    }
+
+    /// As [`Strings::wait_for`], for what takes a while.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub fn wait_long_for(&self, event: &str) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let found = |seen: &Seen| seen.events.iter().any(|said| said.starts_with(event)).then_some(());
+        loop {
+            match self.wait(found) {
+                Err(_) if started.elapsed() < 5 * PATIENCE => {}
+                outcome => return outcome.with_context(|| format!("no server said `{event}`")),
+            }
+        }
+    }
+
+    fn wait<T>(&self, found: impl Fn(&Seen) -> Option<T>) -> anyhow::Result<T> {
+        let started = Instant::now();
+        let mut seen = self.shared.seen();
+        loop {
+            if let Some(found) = found(&seen) {
+                return Ok(found);
+            }
+            if started.elapsed() > PATIENCE {
+                bail!("they said {:?}; {} of {} are alive", seen.events, seen.alive.len(), seen.lives);
+            }
+            let waited = self.shared.changed.wait_timeout(seen, Duration::from_secs(1));
+            seen = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Shared {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Seen)) {
+        change(&mut self.seen());
+        self.changed.notify_all();
+    }
+
+    /// Follows one server until its process is gone: the system closes its end then.
+    fn hold(&self, stream: TcpStream) {
+        let Ok(reader) = stream.try_clone() else { return };
+        let mut life = 0;
+        self.change(|seen| {
+            life = seen.lives;
+            seen.lives += 1;
+            seen.alive.insert(life);
+            // A server that is gone already is noticed below.
+            let _ = writeln!(&stream, "{life}");
+            seen.streams.push(stream);
+        });
+        for line in BufReader::new(reader).lines() {
+            let Ok(line) = line else { break };
+            self.change(|seen| seen.events.push(line));
+        }
+        self.change(|seen| {
+            seen.alive.remove(&life);
+        });
+    }
+}
