@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -10,6 +11,8 @@ use rmcp::model::ServerJsonRpcMessage;
 
 /// Messages that wait for their reader, or stay to be read again.
 const KEPT: usize = 64;
+/// What stays after it was answered, as JSON.
+const MAX_BYTES: usize = 256 << 10;
 /// Readers that wait for the first one to go.
 const MAX_READERS: usize = 16;
 
@@ -65,9 +68,11 @@ impl Outbox {
         !self.readers.is_empty()
     }
 
-    /// Whether a client can name a place here.
+    /// Whether a client can name a place here, and what it would read again is not too much to keep.
     pub(super) fn is_worth_keeping(&self, primes: bool) -> bool {
-        primes || self.pushed() > 1
+        let mut room = Room(MAX_BYTES);
+        (primes || self.pushed() > 1)
+            && self.kept.iter().all(|message| serde_json::to_writer(&mut room, message.as_ref()).is_ok())
     }
 
     /// One more reader, who waits for those before it to go.
@@ -149,5 +154,19 @@ impl Outbox {
         if let Some(Reader { waker: Some(waker), .. }) = self.readers.remove(index) {
             waker.wake();
         }
+    }
+}
+
+/// Takes so many bytes and no more.
+struct Room(usize);
+
+impl io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
