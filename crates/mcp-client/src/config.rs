@@ -1,7 +1,7 @@
 //! Files that say which servers there are, as Claude Desktop, Claude Code, Cursor and VS Code write them.
 //!
-//! A file is read and checked whole; the variables in it are put in when a server is asked for, so a variable that one server
-//! lacks does not stop the others. What may be a secret is in no error and in no `Debug`.
+//! A file is read whole; a server is checked, and the variables in it are put in, when it is asked for, so a mistake in one server
+//! and a variable that it lacks do not stop the others. What may be a secret is in no error and in no `Debug`.
 
 mod error;
 mod expand;
@@ -121,7 +121,8 @@ impl ConfigFile {
     /// A server, with the variables put in. `environment` knows the values of environment variables.
     ///
     /// # Errors
-    /// When there is none of this name, it is disabled, a variable has no value, or with its value the server makes no sense.
+    /// When there is none of this name, it is disabled or makes no sense, a variable has no value, or with its value the
+    /// server makes no sense.
     pub fn server(
         &self,
         name: &str,

@@ -82,6 +82,7 @@ impl Output {
         let mut failure = failure.clone();
         failure.message = self.renderer.hide(&failure.message);
         failure.hint = failure.hint.map(|hint| self.renderer.hide(&hint));
+        failure.data = failure.data.map(|data| self.renderer.hide_in(data));
         failure
     }
 
@@ -95,7 +96,7 @@ impl Output {
             }
             Stop::Failed(None, failure) => {
                 self.say(&self.renderer.problem(&self.renderer.hide(&failure.message)));
-                if let Some(hint) = &failure.hint {
+                if let Some(hint) = failure.hint.as_deref().map(|hint| self.renderer.hide(hint)) {
                     self.say(&self.renderer.note(&format!("       {hint}")));
                 }
                 if self.json {

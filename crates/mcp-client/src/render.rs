@@ -15,6 +15,7 @@ use std::{borrow::Cow, path::PathBuf};
 use rmcp::model::{
     CallToolResult, GetPromptResult, Prompt, ReadResourceResult, Resource, ResourceTemplate, Tool,
 };
+use serde_json::Value;
 use upstream::{CallError, Introduction, Status, Upstream};
 
 pub(crate) use errors::{Failure, with_causes};
@@ -103,7 +104,9 @@ impl Renderer {
         let problem = self.problem(&format!("{}: {message}", plain::visible_line(server)));
         match &failure.hint {
             Some(hint) => {
-                format!("{problem}\n{}", self.ink(Ink::Dim, &format!("       {}", self.secrets.hide(hint))))
+                let hint = self.secrets.hide(hint);
+                let hint = plain::visible(&hint); // it names what the server calls its own
+                format!("{problem}\n{}", self.ink(Ink::Dim, &format!("       {hint}")))
             }
             None => problem,
         }
@@ -123,6 +126,21 @@ impl Renderer {
     /// A text with secrets hidden.
     pub(crate) fn hide(&self, text: &str) -> String {
         self.secrets.hide(text)
+    }
+
+    /// A document with secrets hidden.
+    pub(crate) fn hide_in(&self, value: Value) -> Value {
+        self.secrets.hide_in(value)
+    }
+
+    /// Where a server is, with secrets hidden, those in a program's arguments too.
+    pub(crate) fn address(&self, upstream: &Upstream) -> String {
+        let address = upstream.address().to_string();
+        let mut arguments = Secrets::default();
+        if let Some(words) = address.strip_prefix("stdio:").and_then(shlex::split) {
+            arguments.add_arguments(&words);
+        }
+        self.hide(&arguments.hide(&address))
     }
 
     pub(crate) fn ink(&self, ink: Ink, text: &str) -> String {

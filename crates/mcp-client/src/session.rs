@@ -58,7 +58,7 @@ impl Session {
             transport: options.transport.map(Into::into),
             given: Vec::new(),
         };
-        session.hide_configured();
+        session.hide_configured(&options.servers);
         for word in &options.servers {
             let upstream = session.add(word)?;
             session.given.push(upstream);
@@ -153,9 +153,11 @@ impl Session {
         config.server(name, &environment::variable).map_err(|error| Stop::usage(error.to_string()))
     }
 
-    /// What the file keeps secret stays so, whichever server an error is about.
-    fn hide_configured(&mut self) {
+    /// What the file and the programs' arguments keep secret stays so, whichever server an error is about.
+    fn hide_configured(&mut self, words: &[String]) {
         let mut secrets = Secrets::default();
+        let programs = words.iter().filter_map(|word| split_name(word).1.trim().strip_prefix("stdio:"));
+        programs.filter_map(shlex::split).for_each(|words| secrets.add_arguments(&words));
         if let Some(config) = &self.config {
             for name in config.names() {
                 // One whose variables have no values has no secrets yet.

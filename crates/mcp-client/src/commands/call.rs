@@ -106,7 +106,7 @@ impl Arguments {
                     file.map_err(|error| Stop::usage(format!("{} cannot be read: {error}", &only[1..])))?;
                 Self::read(file, &only[1..])
             }
-            // What is not JSON may still be text that begins with a brace.
+            // What is no JSON is refused when the tool is known: the error shows the place and the usage.
             [only] if only.trim_start().starts_with('{') => Ok(match serde_json::from_str(only) {
                 Ok(object) => Self::Ready(object),
                 Err(_) => Self::Words(words.to_vec()),

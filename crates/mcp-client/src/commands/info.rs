@@ -18,7 +18,7 @@ pub(super) async fn run(session: &Session, words: &[String]) -> Result<Exit, Sto
     let ask = |server: Upstream| async move { server.connect().await };
     let worst = each(&servers, ask, |index, connected| {
         let server = &servers[index];
-        let about = json!({"address": output.renderer.hide(&server.address().to_string())});
+        let about = json!({"address": output.renderer.address(server)});
         match connected {
             Ok(introduction) if output.json => {
                 documents[index] = with_server(server.name(), about, document(&introduction));

@@ -1,8 +1,8 @@
 //! `listen`: what servers tell without being asked, as it comes.
 
-use std::sync::atomic::Ordering;
+use std::{cell::Cell, sync::atomic::Ordering};
 
-use rmcp::model::LoggingLevel;
+use rmcp::model::{LoggingLevel, ServerCapabilities};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use upstream::{CallError, Notice, Status, Upstream};
@@ -13,7 +13,7 @@ use crate::{
     command_line::ListenArgs,
     host::{Ear, Heard},
     output::{Stop, with_server},
-    render::{Failure, paint::Ink, plain},
+    render::{Failure, is_modern, paint::Ink, plain},
     session::Session,
 };
 
@@ -29,12 +29,14 @@ pub(crate) async fn run(session: &Session, args: &ListenArgs, mut ear: Ear) -> R
     };
     tokio::pin!(end);
     let ask = |server: Upstream| async move { begin(&server, level, &args.resource).await };
-    let mut worst = Exit::Success;
+    let (mut worst, somebody) = (Exit::Success, Cell::new(false));
     let beginning = each(&servers, ask, |index, begun| match begun {
-        Ok(notes) => {
-            let server = servers[index].name();
-            notes.iter().for_each(|note| output.say(&output.renderer.note(&format!("{server}: {note}"))));
-            output.say(&output.renderer.note(&format!("listening to {server}; Ctrl-C ends it")));
+        Ok(heard) => {
+            somebody.set(true);
+            heard.iter().for_each(|words| {
+                let words = output.renderer.hide(&format!("{}: {words}", servers[index].name()));
+                output.say(&output.renderer.note(&words));
+            });
             Ok(Exit::Success)
         }
         Err(failure) => output.failure(servers[index].name(), &failure, json!({"event": "failed"})),
@@ -45,7 +47,7 @@ pub(crate) async fn run(session: &Session, args: &ListenArgs, mut ear: Ear) -> R
         tokio::select! {
             done = &mut beginning, if !begun => {
                 (begun, worst) = (true, done?);
-                if worst != Exit::Success && servers.len() == 1 {
+                if !somebody.get() {
                     return Ok(worst);
                 }
             }
@@ -69,17 +71,23 @@ pub(crate) async fn run(session: &Session, args: &ListenArgs, mut ear: Ear) -> R
     Ok(worst)
 }
 
-/// Connects, and asks for what is wanted. What the server does not have is noted.
+/// Connects, and asks for what is wanted. In words what is heard now, and what is not.
 async fn begin(
     server: &Upstream,
     level: Option<LoggingLevel>,
     resources: &[String],
 ) -> Result<Vec<String>, Failure> {
     let introduction = server.connect().await.map_err(|error| Failure::of_connect(&error))?;
-    let mut notes = Vec::new();
-    if level.is_some() && introduction.capabilities.logging.is_some() {
+    let (mut heard, mut notes) = (announced(&introduction.capabilities), Vec::new());
+    if introduction.capabilities.logging.is_some() {
         match server.set_log_level(level).await {
-            Ok(()) => {}
+            Ok(()) if level.is_none() => {}
+            Ok(()) if is_modern(&introduction) => {
+                notes.push(
+                    "its log is not heard: servers of the newer era tell it during calls only".to_owned(),
+                );
+            }
+            Ok(()) => heard.push("its log"),
             Err(CallError::Refused(error)) => {
                 notes.push(format!("it does not tell its log: {}", error.message))
             }
@@ -89,7 +97,25 @@ async fn begin(
     for uri in resources {
         server.subscribe(uri).await.map_err(|error| Failure::of_call(&error))?;
     }
+    if !resources.is_empty() {
+        heard.push("updates of resources");
+    }
+    notes.push(match heard.is_empty() {
+        true => "there is nothing to hear: it announces no changes of its lists; Ctrl-C ends it".to_owned(),
+        false => format!("listening ({}); Ctrl-C ends it", heard.join(", ")),
+    });
     Ok(notes)
+}
+
+/// The changes that a server says it tells of.
+fn announced(capabilities: &ServerCapabilities) -> Vec<&'static str> {
+    let ServerCapabilities { tools, prompts, resources, .. } = capabilities;
+    let all = [
+        ("changes of tools", tools.as_ref().and_then(|tools| tools.list_changed)),
+        ("changes of prompts", prompts.as_ref().and_then(|prompts| prompts.list_changed)),
+        ("changes of resources", resources.as_ref().and_then(|resources| resources.list_changed)),
+    ];
+    all.into_iter().filter(|(_, told)| *told == Some(true)).map(|(what, _)| what).collect()
 }
 
 /// Shows an event; whether it counts as one.
@@ -129,8 +155,10 @@ fn show(session: &Session, heard: &Heard) -> Result<bool, Stop> {
     };
     if output.json {
         let time = jiff::Timestamp::now().to_string();
+        let event = output.renderer.hide_in(event);
         output.document(&with_server(&heard.server, event, json!({"time": time})))?;
     } else {
+        let words = output.renderer.hide(&words);
         let name = output.renderer.ink(Ink::Bold, &plain::visible_line(&heard.server));
         output.text(&format!("{name} {}", output.renderer.ink(ink, &plain::visible(&words))))?;
     }

@@ -43,7 +43,7 @@ pub(super) async fn run(session: &Session, args: &ServersArgs) -> Result<Exit, S
 }
 
 fn document(session: &Session, server: &Upstream, status: &Status) -> Value {
-    let address = session.output.renderer.hide(&server.address().to_string());
+    let address = session.output.renderer.address(server);
     let about = json!({"address": address});
     match status {
         Status::Connected(introduction) => {

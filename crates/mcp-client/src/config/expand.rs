@@ -65,6 +65,11 @@ impl<'a> Expander<'a> {
         Self { workspace: workspace.to_owned(), environment, inputs, secrets: Secrets::default() }
     }
 
+    /// The folder at which paths start.
+    pub(super) fn workspace(&self) -> &Path {
+        &self.workspace
+    }
+
     /// A path of the file, which starts at the workspace's folder.
     pub(super) fn path(&self, text: &str) -> PathBuf {
         match (text.strip_prefix("~/"), (self.environment)("HOME")) {
@@ -127,12 +132,22 @@ impl<'a> Expander<'a> {
     fn variable(&mut self, name: &str, default: Option<&str>, place: &Place) -> Result<String, ConfigError> {
         let value = (self.environment)(name);
         if let Some(value) = value.filter(|value| default.is_none() || !value.is_empty()) {
-            self.secrets.add(&value);
+            self.remember(&value);
             return Ok(value);
         }
-        default.map(str::to_owned).ok_or_else(|| {
+        let default = default.ok_or_else(|| {
             place.error(format!("the environment variable {} is not set", name.escape_debug()))
-        })
+        })?;
+        self.remember(default);
+        Ok(default.to_owned())
+    }
+
+    /// What is there as a file or a folder is a path and no secret; a key may begin as a path does.
+    fn remember(&mut self, value: &str) {
+        let path = Path::new(value);
+        if !(path.is_absolute() && path.exists()) {
+            self.secrets.add(value);
+        }
     }
 
     fn input(&mut self, id: &str, place: &Place) -> Result<String, ConfigError> {
@@ -143,7 +158,7 @@ impl<'a> Expander<'a> {
         let value = value.ok_or_else(|| {
             place.error(format!("the input {id:?} has no value: set the environment variable {name}"))
         })?;
-        self.secrets.add(&value);
+        self.remember(&value);
         Ok(value)
     }
 }

@@ -14,7 +14,8 @@ use super::{ConfigError, error::Place};
 pub(super) enum Json {
     Null,
     Bool(bool),
-    Number,
+    /// As it is written in other programs' environments: `1`, `1.5`.
+    Number(String),
     String(String),
     Array(Vec<Json>),
     Object(Vec<(String, Json)>),
@@ -130,11 +131,19 @@ impl Json {
         }
     }
 
+    /// A text, or a number's.
+    pub(super) fn text(&self, place: &Place) -> Result<&str, ConfigError> {
+        match self {
+            Self::Number(text) => Ok(text),
+            other => other.string(place),
+        }
+    }
+
     const fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "true or false",
-            Self::Number => "a number",
+            Self::Number(_) => "a number",
             Self::String(_) => "a text",
             Self::Array(_) => "a list",
             Self::Object(_) => "an object",
@@ -165,16 +174,16 @@ impl<'de> Visitor<'de> for Values {
         Ok(Json::Bool(value))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
-        Ok(Json::Number)
+    fn visit_i64<E>(self, number: i64) -> Result<Json, E> {
+        Ok(Json::Number(number.to_string()))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Json, E> {
-        Ok(Json::Number)
+    fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
+        Ok(Json::Number(number.to_string()))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
-        Ok(Json::Number)
+    fn visit_f64<E>(self, number: f64) -> Result<Json, E> {
+        Ok(Json::Number(number.to_string()))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Json, E> {

@@ -1,6 +1,9 @@
 //! One server of a file.
 
-use std::{fmt, path::Path};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use mcp_transport::{Address, NetworkTransport, ServerCommand};
@@ -41,7 +44,8 @@ pub(super) struct Definition {
     pub(super) name: String,
     pub(super) disabled: bool,
     pub(super) place: Place,
-    target: Target,
+    /// A mistake in one server does not stop the others: it is told when this one is asked for.
+    target: Result<Target, ConfigError>,
 }
 
 enum Target {
@@ -103,13 +107,13 @@ impl Members<'_> {
         value.array(&place)?.iter().enumerate().map(one).collect()
     }
 
-    /// Names and texts. VS Code writes null for a variable without a value.
+    /// Names and texts, or numbers. VS Code writes null for a variable without a value.
     fn pairs(&self, name: &str) -> Result<Vec<(String, Text)>, ConfigError> {
         let Some((place, value)) = self.find(&[name]) else { return Ok(Vec::new()) };
         let members = value.object(&place)?.iter().filter(|(_, value)| !matches!(value, Json::Null));
         let one = |(name, value): &(String, Json)| {
             let place = place.at(name);
-            Ok((name.clone(), Text { text: value.string(&place)?.to_owned(), place }))
+            Ok((name.clone(), Text { text: value.text(&place)?.to_owned(), place }))
         };
         members.map(one).collect()
     }
@@ -123,12 +127,12 @@ impl Definition {
         }
         let disabled = matches!(members.find(&["disabled"]), Some((_, Json::Bool(true))))
             || matches!(members.find(&["enabled"]), Some((_, Json::Bool(false))));
-        let target = target(&members)?;
+        let target = target(&members);
         Ok(Self { name: name.to_owned(), disabled, target, place })
     }
 
     pub(super) fn resolve(&self, expander: &mut Expander<'_>) -> Result<ConfiguredServer, ConfigError> {
-        let (address, headers) = match &self.target {
+        let (address, headers) = match self.target.as_ref().map_err(Clone::clone)? {
             Target::Command(command) => (command.resolve(expander)?, HeaderMap::new()),
             Target::Network { url, transport, headers } => {
                 let place = &url.place;
@@ -190,10 +194,12 @@ impl Command {
         if program.is_empty() {
             return Err(self.program.place.error("the command is empty"));
         }
-        let mut command = ServerCommand::new(program);
-        for argument in &self.arguments {
-            command = command.argument(argument.resolve(expander)?);
-        }
+        let is_path = program.contains(['/', std::path::MAIN_SEPARATOR]);
+        let program = if is_path { without_dots(&expander.path(&program)) } else { program };
+        let arguments = self.arguments.iter().map(|argument| argument.resolve(expander));
+        let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
+        expander.secrets.add_arguments(&arguments);
+        let mut command = ServerCommand::new(program).arguments(arguments);
         if let Some(file) = &self.env_file {
             let path = file.resolve(expander)?;
             let path = expander.path(&path);
@@ -207,12 +213,20 @@ impl Command {
             expander.secrets.add(&value);
             command = command.variable(name, value);
         }
-        if let Some(directory) = &self.directory {
-            let directory = directory.resolve(expander)?;
-            command = command.directory(expander.path(&directory));
-        }
-        Ok(command.into())
+        let directory = match &self.directory {
+            Some(directory) => {
+                let directory = directory.resolve(expander)?;
+                expander.path(&directory)
+            }
+            None => expander.workspace().to_owned(),
+        };
+        Ok(command.directory(directory).into())
     }
+}
+
+/// `/a/./b` is `/a/b`, for people.
+fn without_dots(path: &Path) -> String {
+    path.components().collect::<PathBuf>().to_string_lossy().into_owned()
 }
 
 /// What a file with lines `NAME=value` says. A line is never repeated, it may hold a secret.

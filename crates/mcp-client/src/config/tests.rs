@@ -131,7 +131,7 @@ fn mistakes_are_told_with_their_place_and_without_their_values() {
         (r#"{"servers": {"": {"command": "x"}}}"#, "a server's name has 1 to 100 visible characters"),
         (r#"{"inputs": [{"type": "promptString"}], "servers": {}}"#, "inputs.0: an input needs an \"id\""),
     ] {
-        let error = parse(text).unwrap_err().to_string();
+        let error = parse(text).and_then(|file| file.server("a", &environment)).unwrap_err().to_string();
         assert!(error.contains(words) && !error.contains("secret\""), "{text}: {error}");
     }
     for (server, words) in [
@@ -161,7 +161,62 @@ fn secrets_are_in_no_debug_and_can_be_hidden_in_texts() {
         assert!(!shown.contains("secret-token") && !shown.contains("other-secret"), "{shown}");
     }
     assert_eq!(a.secrets.hide("got abcdef-secret-token and secret-token"), "got [hidden] and [hidden]");
-    assert_eq!(b.secrets.hide("other-secret in /srv/data"), "[hidden] in /srv/data");
+    assert_eq!(b.secrets.hide("other-secret in /srv/data"), "[hidden] in [hidden]");
+}
+
+#[test]
+fn a_secret_is_hidden_wherever_in_the_file_it_stands_and_whatever_it_begins_with() {
+    for (server, text) in [
+        (r#"{"command": "x", "env": {"KEY": "/abc+def=="}}"#, "/abc+def=="),
+        (r#"{"url": "http://h", "headers": {"Authorization": "Bearer /abc+def=="}}"#, "/abc+def=="),
+        (r#"{"command": "x", "args": ["--token", "literal-word"]}"#, "literal-word"),
+        (r#"{"command": "x", "args": ["${NONE:-default-word}"]}"#, "default-word"),
+        (r#"{"command": "x", "args": ["${SLASHED}"]}"#, "/abc+def=="),
+    ] {
+        let file = parse(&format!("{{\"mcpServers\": {{\"a\": {server}}}}}")).unwrap();
+        let environment = |name: &str| (name == "SLASHED").then(|| "/abc+def==".to_owned());
+        let server = file.server("a", &environment).unwrap();
+        assert_eq!(server.secrets.hide(&format!("a {text} b")), "a [hidden] b");
+    }
+}
+
+#[test]
+fn a_folder_that_a_variable_names_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = parse(r#"{"servers": {"a": {"command": "x", "args": ["${FOLDER}"]}}}"#).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let server = file.server("a", &|_| Some(path.to_owned())).unwrap();
+    assert_eq!(server.secrets.hide(path), path);
+}
+
+#[test]
+fn a_server_with_a_mistake_is_refused_only_when_it_is_used() {
+    let text = r#"{"servers": {"a": {"type": "pigeon", "url": "http://h"}, "b": {"command": "x"},
+        "c": {"type": "pigeon", "url": "http://h", "disabled": true}}}"#;
+    let file = parse(text).unwrap();
+    assert_eq!(file.names().collect::<Vec<_>>(), ["a", "b"]);
+    assert!(file.server("b", &environment).is_ok());
+    let error = file.server("a", &environment).unwrap_err().to_string();
+    assert!(error.contains("servers.a.type: allowed are"), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_program_its_folder_and_its_variables_are_what_the_file_says_wherever_it_is_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("srv");
+    std::fs::write(&program, "#!/bin/sh\necho $A $B ${C-unset} > seen\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let text = r#"{"servers": {"a": {"command": "./srv", "env": {"A": 8080, "B": -1.5, "C": null}}}}"#;
+    let file = ConfigFile::parse(text, &folder.path().join(".vscode/mcp.json")).unwrap();
+    let server = file.server("a", &environment).unwrap();
+    assert_eq!(server.address.to_string(), format!("stdio:{}", program.display()));
+    let handler = rmcp::model::ClientInfo::default();
+    let connected = mcp_transport::connect(&server.address, handler, &Default::default()).await;
+    assert!(connected.is_err(), "it ends without a word of MCP");
+    assert_eq!(std::fs::read_to_string(folder.path().join("seen")).unwrap(), "8080 -1.5 unset\n");
 }
 
 #[test]

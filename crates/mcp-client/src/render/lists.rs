@@ -44,8 +44,7 @@ pub(super) fn servers(renderer: &Renderer, servers: &[(Upstream, Status)]) -> St
 }
 
 fn address(renderer: &Renderer, upstream: &Upstream) -> String {
-    let address = renderer.hide(&upstream.address().to_string());
-    plain::shorten(&plain::visible_line(&address), 60)
+    plain::shorten(&plain::visible_line(&renderer.address(upstream)), 60)
 }
 
 const fn status_word(status: &Status) -> (&'static str, Ink) {

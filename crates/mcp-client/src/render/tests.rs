@@ -80,3 +80,11 @@ fn errors_say_what_to_do_and_hide_what_is_secret() {
     let error = CallError::TimedOut(std::time::Duration::from_secs(5));
     assert!(renderer.call_error("a", &error).contains("--timeout"));
 }
+
+#[test]
+fn a_hint_reaches_the_terminal_without_control_characters() {
+    let hint = "it has \x1b[2Jgotcha".to_owned();
+    let failure = Failure::usage("there is no tool").with_hint(Some(hint));
+    let shown = renderer(false).0.failure("a", &failure);
+    assert_eq!(shown, "error: a: there is no tool\n       it has \\x1b[2Jgotcha");
+}

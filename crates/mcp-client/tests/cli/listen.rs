@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use mcp_transport::Change;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    time::timeout,
+};
 
-use crate::support::{Program, Server, ended, nowhere, run};
+use crate::support::{Program, Server, ended, nowhere, run, shell_server, soon};
 
 #[tokio::test]
 async fn changes_are_told_as_they_come_over_every_transport_and_in_both_eras() {
@@ -60,4 +63,27 @@ async fn listening_ends_after_the_time_that_was_asked_for() {
 #[tokio::test]
 async fn a_server_that_is_gone_is_not_listened_to() {
     assert_eq!(run(&["listen", &nowhere().await]).await.code, Some(3));
+}
+
+#[tokio::test]
+async fn listening_ends_when_there_is_nobody_to_listen_to() {
+    let done = run(&["listen", &nowhere().await, &nowhere().await, "--json"]).await;
+    assert_eq!(done.code, Some(3), "{done:?}");
+    assert!(done.lines().iter().all(|line| line["event"] == "failed"), "{done:?}");
+}
+
+#[tokio::test]
+async fn what_is_heard_of_a_server_is_said_and_that_nothing_is() {
+    let (server, program) = (Server::start(), Program::new());
+    program.file("srv.sh", &shell_server("exit"));
+    for (address, words) in [
+        (server.address(), "listening (changes of tools); Ctrl-C ends it"),
+        ("stdio:sh srv.sh".to_owned(), "there is nothing to hear"),
+    ] {
+        let mut listening = program.start(&["listen", &address]);
+        let mut said = BufReader::new(listening.stderr.take().unwrap()).lines();
+        soon(async { while !said.next_line().await.unwrap().expect("it is said").contains(words) {} }).await;
+        listening.start_kill().unwrap();
+        soon(listening.wait()).await.unwrap();
+    }
 }

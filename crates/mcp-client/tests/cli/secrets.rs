@@ -80,3 +80,54 @@ async fn an_address_or_a_header_that_cannot_be_read_is_not_repeated() {
         assert!(!done.out.contains(CANARY) && !done.err.contains(CANARY), "{done:?}");
     }
 }
+
+/// Repeats its key in a line of its log, in an error and in the error's data.
+const LEAK: &str = r#"
+while read -r line; do
+    id=${line#*\"id\":}; id=${id%%[,\}]*}
+    answer() { printf '{"jsonrpc":"2.0","id":%s,%s}\n' "$id" "$1"; }
+    case $line in
+        *'"initialize"'*) answer '"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"logging":{}},"serverInfo":{"name":"leak","version":"1"}}';;
+        *'"logging/setLevel"'*)
+            answer '"result":{}'
+            printf '{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","data":%s}}\n' "\"text $KEY\"" "{\"$KEY\":[\"$KEY\"]}";;
+        *'"id"'*) answer "\"error\":{\"code\":-32000,\"message\":\"bad $KEY\",\"data\":{\"keys\":[\"$KEY\"]}}";;
+    esac
+done"#;
+
+#[tokio::test]
+async fn what_a_server_repeats_in_its_log_and_its_errors_is_hidden() {
+    let program = Program::new();
+    program.file("leak.sh", LEAK);
+    let file = program.file(
+        "mcp.json",
+        &format!(
+            r#"{{"mcpServers": {{"leak": {{"command": "sh", "args": ["leak.sh"], "env": {{"KEY": "/{CANARY}"}}}}}}}}"#
+        ),
+    );
+    for (command, shown) in [
+        (&["listen", "--count", "2"][..], "text [hidden]"),
+        (&["listen", "--count", "2", "--json"], r#""data":{"[hidden]":["[hidden]"]}"#),
+        (&["call", "leak", "run", "{}"], "bad [hidden]"),
+        (&["call", "leak", "run", "{}", "--json"], r#""data":{"keys":["[hidden]"]}"#),
+    ] {
+        let done = program.run(&[&["--config", &file, "--era", "legacy"], command].concat()).await;
+        assert!(!done.out.contains(CANARY) && !done.err.contains(CANARY), "{command:?}: {done:?}");
+        assert!(done.out.contains(shown) || done.err.contains(shown), "{command:?}: {done:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_among_a_programs_arguments_is_neither_listed_nor_in_an_error() {
+    let (program, address) = (Program::new(), format!("a=stdio:sh -c exit --token {CANARY}"));
+    let file = program.file(
+        "mcp.json",
+        &format!(r#"{{"servers": {{"b": {{"command": "sh", "args": ["-c", "exit", "--key={CANARY}"]}}}}}}"#),
+    );
+    for flags in [&["--offline"][..], &["--offline", "--json"], &[], &["--json"]] {
+        let command = ["--config", &file, "-s", &address, "servers"];
+        let done = program.run(&[&command, flags].concat()).await;
+        assert!(!done.out.contains(CANARY) && !done.err.contains(CANARY), "{done:?}");
+        assert!(done.out.contains("--token [hidden]") && done.out.contains("--key="), "{done:?}");
+    }
+}
