@@ -1,6 +1,10 @@
 //! Who we are for servers that want an OAuth login.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use clap::Args;
 use mcp_transport::{Address, ConnectOptions};
@@ -78,17 +82,24 @@ pub(crate) struct Logins {
     options: OAuthOptions,
     client: Client,
     store: TokenStore,
+    /// One for each server: `login` knows what the server said when it refused.
+    known: Mutex<HashMap<(String, Url), Authorization>>,
 }
 
 impl Logins {
     pub(crate) fn new(options: &OAuthOptions) -> Result<Self, Stop> {
         // Without a folder of the user's tokens last as long as the program.
         let store = TokenStore::user().unwrap_or_else(|_| TokenStore::memory());
-        Ok(Self { options: options.clone(), client: client(options)?, store })
+        Ok(Self { options: options.clone(), client: client(options)?, store, known: Mutex::default() })
     }
 
     /// The authorization for a server on the network.
     pub(crate) fn of(&self, name: &str, server: Url) -> Result<Authorization, OAuthError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (name.to_owned(), server.clone());
+        if let Some(authorization) = known.get(&key) {
+            return Ok(authorization.clone());
+        }
         let settings = Settings {
             client: self.client.clone(),
             scopes: self.options.oauth_scope.clone(),
@@ -98,7 +109,9 @@ impl Logins {
             private_addresses: self.options.oauth_allow_private,
             ..Settings::new(server)
         };
-        Authorization::new(settings)
+        let authorization = Authorization::new(settings)?;
+        known.insert(key, authorization.clone());
+        Ok(authorization)
     }
 
     /// The same options, with a login for a server that is given no other credentials.

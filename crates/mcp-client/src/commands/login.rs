@@ -22,6 +22,8 @@ pub(super) async fn login(session: &Session, args: &LoginArgs) -> Result<Exit, S
     let browser = SystemBrowser::new(!args.no_browser, move |url: &Url| {
         teller.say(&format!("open this page to log in:\n  {}", plain::visible_line(url.as_str())));
     });
+    // What the server says when it refuses tells where to log in, and which rights are needed. Otherwise it is found out.
+    let _ = server.connect().await;
     let login = match authorization.login(&browser).await {
         Ok(login) => login,
         Err(error) => return output.failure(server.name(), &failure(&error), json!({})),
