@@ -184,7 +184,15 @@ impl Program {
         self.wait_for_line(text, |written| &written.err)
     }
 
-    /// The same for standard output.
+    /// Waits until so many lines of the log have `text` in them.
+    ///
+    /// # Errors
+    /// As [`Program::wait_for_log`].
+    pub fn wait_for_logs(&self, text: &str, count: usize) -> anyhow::Result<()> {
+        self.wait_for_lines(text, count, |written| &written.err).map(drop)
+    }
+
+    /// The same as [`Program::wait_for_log`] for standard output.
     ///
     /// # Errors
     /// As [`Program::wait_for_log`].
@@ -193,10 +201,20 @@ impl Program {
     }
 
     fn wait_for_line(&self, text: &str, part: impl Fn(&Written) -> &String) -> anyhow::Result<String> {
+        self.wait_for_lines(text, 1, part)
+    }
+
+    /// Gives the last one that was waited for.
+    fn wait_for_lines(
+        &self,
+        text: &str,
+        count: usize,
+        part: impl Fn(&Written) -> &String,
+    ) -> anyhow::Result<String> {
         let started = Instant::now();
         let mut written = self.output.lock();
         loop {
-            if let Some(line) = part(&written).lines().find(|line| line.contains(text)) {
+            if let Some(line) = part(&written).lines().filter(|line| line.contains(text)).nth(count - 1) {
                 return Ok(line.to_owned());
             }
             if written.open == 0 || started.elapsed() > PATIENCE {

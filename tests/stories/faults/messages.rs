@@ -118,6 +118,8 @@ fn a_server_that_closes_after_each_call_is_started_again_for_the_next() -> Story
     for round in 0..5 {
         session.write_line(&format!("call broken echo message=round-{round}"))?;
         session.wait_for_out(&format!("echo: round-{round}"))?;
+        // A call on its way to a server that is about to close is lost, and that is told.
+        session.wait_for_logs("broken: disconnected", round + 1)?;
     }
     session.write_line("quit")?;
     let run = Run::of(&mut session)?;

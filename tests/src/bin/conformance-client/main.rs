@@ -46,7 +46,8 @@ impl Config {
     fn era(&self) -> Era {
         match &self.protocol_version {
             Some(version) if version.as_str() < "2026-07-28" => Era::Legacy,
-            _ => Era::Auto,
+            Some(_) => Era::Modern, // as the suite wants it
+            None => Era::Auto,
         }
     }
 }
