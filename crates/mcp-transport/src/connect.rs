@@ -28,7 +28,7 @@ use rmcp::{
 use tokio::time::timeout;
 
 pub use address::{Address, AddressError, NetworkTransport};
-pub use authorizer::{AuthorizeError, Authorizer, Refusal, needs_credentials};
+pub use authorizer::{AuthorizeError, Authorizer, Refusal};
 pub use command::ServerCommand;
 pub use error::ConnectError;
 pub use failed::{FailedRequest, Reached};

@@ -17,7 +17,6 @@ pub use client_log::ClientLog;
 pub use connect::{
     Address, AddressError, AuthorizeError, Authorizer, Client, ConnectError, ConnectOptions, Era,
     FailedRequest, NetworkTransport, Reached, Refusal, ServerCommand, connect, is_unreadable,
-    needs_credentials,
 };
 pub use pages::{page, unknown_cursor};
 pub use request::{caller, is_modern};

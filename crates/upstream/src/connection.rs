@@ -48,6 +48,14 @@ enum Phase {
     Closed,
 }
 
+/// Why it is connected to.
+#[derive(Clone, Copy, PartialEq)]
+enum Cause {
+    Wanted,
+    /// It went away, and it is time to look whether it is there again.
+    Time,
+}
+
 impl Connection {
     pub(crate) fn new(name: String, address: Address, options: Options, host: Arc<dyn crate::Host>) -> Self {
         Self {
@@ -115,18 +123,27 @@ impl Connection {
         self.enter(Phase::Closed);
     }
 
-    /// Connects whenever it is wanted, until it is closed.
+    /// Connects whenever it is wanted, and again by itself when it was connected, until it is closed.
     async fn run(&self) {
-        let (mut crashes, mut sessions) = (0, 0);
-        while self.stop.run_until_cancelled(self.wanted()).await.is_some() {
-            let session = match self.attempt().await {
+        let (mut sessions, mut crashes, mut failures) = (0, 0, 0);
+        let mut again = None;
+        while let Some(cause) = self.stop.run_until_cancelled(self.cause(again)).await {
+            let session = match self.attempt(cause).await {
                 Ok(session) => session,
                 Err(_) if self.stop.is_cancelled() => break,
                 Err(error) => {
-                    self.enter(Phase::Failed(Arc::new(error)));
+                    failures += 1;
+                    again = self.again(&error, failures).filter(|_| sessions > 0);
+                    let failed = Phase::Failed(Arc::new(error));
+                    if cause == Cause::Wanted || again.is_none() {
+                        self.enter(failed);
+                    } else {
+                        self.phase.send_replace(failed); // that it is still away is no news
+                    }
                     continue;
                 }
             };
+            (again, failures) = (None, 0);
             sessions += 1;
             self.begin(&session, sessions > 1);
             let Some(reason) = self.stop.run_until_cancelled(self.attend(&session)).await else {
@@ -134,9 +151,10 @@ impl Connection {
                 break;
             };
             self.enter(Phase::Lost(reason));
-            crashes = if session.began.elapsed() < STABLE { crashes + 1 } else { 1 };
+            crashes = if session.began.elapsed() < STABLE { crashes + 1 } else { 0 };
             self.retire(session).await;
-            if let Some(wait) = self.options.backoff.wait_after(crashes, None, random_fraction()) {
+            if !self.is_child() || crashes < self.options.backoff.attempts {
+                let wait = self.options.wait_after(crashes);
                 let _ = self.stop.run_until_cancelled(timeout(wait, self.wanted())).await;
                 self.enter(Phase::Connecting);
             }
@@ -144,9 +162,29 @@ impl Connection {
         self.enter(Phase::Closed);
     }
 
+    /// Waits until it is to be connected to.
+    async fn cause(&self, again: Option<Duration>) -> Cause {
+        let Some(wait) = again else {
+            self.wanted().await;
+            return Cause::Wanted;
+        };
+        timeout(wait, self.wanted()).await.map_or(Cause::Time, |()| Cause::Wanted)
+    }
+
+    /// When a server that went away is tried again by itself. One that now wants credentials would want them each time, and
+    /// whoever gets them may have to ask the user. A child that cannot be started is not a matter of time.
+    fn again(&self, error: &ConnectError, failures: u32) -> Option<Duration> {
+        let vain = self.is_child() || matches!(error, ConnectError::NeedsCredentials { .. });
+        (!vain).then(|| self.options.wait_after(self.options.backoff.attempts.saturating_add(failures - 1)))
+    }
+
+    fn is_child(&self) -> bool {
+        self.address.server_url().is_none()
+    }
+
     /// Two children at the same time could be in each other's way; over the network nobody waits.
     async fn retire(&self, session: Arc<Session>) {
-        if self.address.server_url().is_none() {
+        if self.is_child() {
             return session.retire(&self.stop).await;
         }
         let stop = self.stop.clone();
@@ -158,8 +196,12 @@ impl Connection {
         let _ = phases.wait_for(|phase| matches!(phase, Phase::Connecting)).await; // we hold the sender
     }
 
-    /// Tries to connect, again when that may help.
-    async fn attempt(&self) -> Result<Arc<Session>, ConnectError> {
+    /// Tries to connect; when somebody wants it, again when that may help.
+    async fn attempt(&self, cause: Cause) -> Result<Arc<Session>, ConnectError> {
+        if cause == Cause::Time {
+            self.phase.send_replace(Phase::Connecting);
+            return self.open().await;
+        }
         self.tell(Status::Connecting);
         for number in 1.. {
             let error = match self.open().await {

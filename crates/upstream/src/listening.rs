@@ -15,16 +15,13 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{
-    CallError, CallOptions, Options, calls::Call, connection::random_fraction, desk::Desk, session::Session,
-    wishes::Wishes,
-};
+use crate::{CallError, CallOptions, Options, calls::Call, desk::Desk, session::Session, wishes::Wishes};
 
 /// Notifications that wait to be heard. A server that sends them faster is asked anew, and taken to have changed everything.
 const BACKLOG: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
 /// A stream that lived for longer was a good one.
 const STABLE: Duration = Duration::from_secs(5);
-/// How often it is tried when it has failed too often.
+/// How often it is tried when credentials are missing.
 const PATIENT: Duration = Duration::from_secs(60);
 
 /// What the server was asked to tell of last, and what it agreed to.
@@ -77,6 +74,8 @@ enum Deaf {
     Changed,
     /// The server does not tell such things.
     Refused,
+    /// The server wants credentials, or other ones. Whoever gets them may have to ask the user.
+    Unauthorized,
     /// The server or the network ended it, or there was too much: something may have been missed.
     Broken,
 }
@@ -105,12 +104,17 @@ impl Listener<'_> {
                     drop(last.take());
                     changed(&mut self.wishes, &uris).await;
                 }
+                Deaf::Unauthorized => {
+                    drop(last.take());
+                    missed = true;
+                    let _ = timeout(PATIENT, changed(&mut self.wishes, &uris)).await;
+                }
                 Deaf::Broken => {
                     drop(last.take());
                     missed = true;
                     failures = if opened.elapsed() > STABLE { 1 } else { failures + 1 };
-                    let wait = self.options.backoff.wait_after(failures, None, random_fraction());
-                    let _ = timeout(wait.unwrap_or(PATIENT), changed(&mut self.wishes, &uris)).await;
+                    let wait = self.options.wait_after(failures);
+                    let _ = timeout(wait, changed(&mut self.wishes, &uris)).await;
                 }
             }
         }
@@ -134,7 +138,10 @@ impl Listener<'_> {
                 Ok(Err(ServiceError::McpError(error))) if error.code != ErrorCode::INTERNAL_ERROR => {
                     (Deaf::Refused, CallError::Refused(error))
                 }
-                Ok(Err(error)) => (Deaf::Broken, self.session.failure(error)),
+                Ok(Err(error)) => match self.session.failure(error) {
+                    error @ CallError::NeedsCredentials(_) => (Deaf::Unauthorized, error),
+                    error => (Deaf::Broken, error),
+                },
                 Err(_) => (Deaf::Broken, CallError::TimedOut(limit)),
             };
         tracing::debug!(upstream.name = self.desk.name, "the server does not let itself be listened to");

@@ -6,7 +6,7 @@ use mcp_transport::ConnectOptions;
 use resilience::Backoff;
 use rmcp::model::Implementation;
 
-use crate::Limits;
+use crate::{Limits, connection::random_fraction};
 
 /// How an upstream is used.
 #[derive(Clone)]
@@ -15,11 +15,20 @@ pub struct Options {
     pub client: Implementation,
     /// How it is connected to.
     pub connect: ConnectOptions,
-    /// How often connecting is tried, and how long is waited in between. As often a connection that breaks soon after it was
-    /// made is made again without being asked for. 4 times, with 0.5 to 10 seconds in between.
+    /// How often connecting is tried, and how long is waited in between. As often a child that ends soon after it was started
+    /// is started without being asked for; a server on the network that was there once is tried again, after the longest
+    /// wait at most, until it is there or is closed. 4 times, with 0.5 to 10 seconds in between.
     pub backoff: Backoff,
     /// Time limits of calls.
     pub limits: Limits,
+}
+
+impl Options {
+    /// How long to wait after so many failures when nothing gives up.
+    pub(crate) fn wait_after(&self, failures: u32) -> Duration {
+        let endless = Backoff { attempts: u32::MAX, ..self.backoff };
+        endless.wait_after(failures, None, random_fraction()).unwrap_or(self.backoff.max)
+    }
 }
 
 impl Default for Options {

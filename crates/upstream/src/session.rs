@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mcp_transport::{Address, Client, ConnectError, FailedRequest, Reached, is_unreadable};
+use mcp_transport::{Address, Client, ConnectError, FailedRequest, NetworkTransport, Reached, is_unreadable};
 use rmcp::{
-    model::{ProtocolVersion, RequestMetaObject},
+    model::RequestMetaObject,
     service::{Peer, PeerRequestOptions, RequestHandle, RoleClient, ServiceError},
     transport::DynamicTransportError,
 };
@@ -19,7 +19,7 @@ use crate::{CallError, Introduction, desk::Desk, handler::Handler, listening::Ag
 
 /// How long telling a server to stop may take.
 const LAST_WORD: Duration = Duration::from_secs(1);
-/// How long calls may go on over a connection that is replaced.
+/// How long calls may go on over the pipes of a child that is replaced.
 const FAREWELL: Duration = Duration::from_secs(60);
 
 /// One connection to a server.
@@ -74,16 +74,17 @@ impl Session {
     }
 
     pub(crate) fn is_modern(&self) -> bool {
-        self.introduction.protocol_version >= ProtocolVersion::V_2026_07_28
+        self.introduction.is_modern()
+    }
+
+    /// Whether its requests know nothing of each other: that one broke says nothing of the others.
+    fn is_stateless(&self) -> bool {
+        self.is_modern() && self.address.transport() == Some(NetworkTransport::Http)
     }
 
     /// Whether calls can be made with it.
     pub(crate) fn is_live(&self) -> bool {
         !self.client.is_ended() && self.unreachable.borrow().is_none()
-    }
-
-    pub(crate) fn last_lines(&self) -> Vec<String> {
-        self.client.last_lines()
     }
 
     /// Waits for the connection's end, and says why.
@@ -102,12 +103,14 @@ impl Session {
         Arc::new(self.client.why_ended())
     }
 
-    /// Closes it when the calls that are under way have ended, soon, or when `stop` says so. It may be that only a session has
-    /// ended and not the connection: then they still get their answers.
+    /// Closes it when the calls that are under way have ended, or when `stop` says so. It may be that only a session has ended
+    /// and not the connection: then they still get their answers, within their own limits. Over a child's pipes they do not.
     pub(crate) async fn retire(&self, stop: &CancellationToken) {
         self.handler.end.cancel();
         self.calls.close();
-        let _ = stop.run_until_cancelled(timeout(FAREWELL, self.calls.wait())).await; // those that are left fail
+        let over_network = self.address.server_url().is_some();
+        let farewell = if over_network { Duration::MAX } else { FAREWELL };
+        let _ = stop.run_until_cancelled(timeout(farewell, self.calls.wait())).await; // those that are left fail
         self.close().await;
     }
 
@@ -173,7 +176,7 @@ impl Session {
             Some(ConnectError::Lost { reason, .. }) => reason,
             _ => None,
         };
-        CallError::Lost { reason, stderr: self.last_lines() }
+        CallError::Lost { reason, stderr: self.client.last_lines() }
     }
 
     fn not_sent(&self, error: DynamicTransportError) -> CallError {
@@ -184,6 +187,9 @@ impl Session {
         if reached == Reached::Somebody {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             return CallError::Protocol(cause.unwrap_or_else(|| error.to_string()));
+        }
+        if reached == Reached::Perhaps && self.is_stateless() {
+            return self.lost();
         }
         let error = Arc::new(error);
         self.unreachable.send_replace(Some(error.clone()));

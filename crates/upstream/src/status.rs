@@ -15,7 +15,8 @@ pub enum Status {
     Connecting,
     /// It can be called.
     Connected(Arc<Introduction>),
-    /// It went away, or the last attempt failed: why, for people. The next call connects again.
+    /// It went away, or an attempt that somebody wanted failed: why, for people. The next call connects again; a server on the
+    /// network that was connected is also tried again in the background.
     Disconnected(Arc<ConnectError>),
     /// We closed it.
     Closed,
@@ -32,4 +33,12 @@ pub struct Introduction {
     pub capabilities: ServerCapabilities,
     /// How a model should use it.
     pub instructions: Option<String>,
+}
+
+impl Introduction {
+    /// Whether the server speaks the newer era of MCP, which is stateless: 2026-07-28 and later.
+    #[must_use]
+    pub fn is_modern(&self) -> bool {
+        self.protocol_version >= ProtocolVersion::V_2026_07_28
+    }
 }

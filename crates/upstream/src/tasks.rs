@@ -3,8 +3,8 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use rmcp::model::{
-    CallToolResult, CancelTaskParams, ClientRequest, ErrorData, GetTaskParams, GetTaskRequest, InputRequests,
-    ServerResult, Task, TaskPayload, UpdateTaskParams, UpdateTaskRequest,
+    CallToolResult, CancelTaskParams, ClientRequest, ErrorCode, ErrorData, GetTaskParams, GetTaskRequest,
+    InputRequests, ServerResult, Task, TaskPayload, UpdateTaskParams, UpdateTaskRequest,
 };
 use serde_json::Value;
 
@@ -21,13 +21,10 @@ impl Call {
     /// Waits for the end of a task. The server is told to cancel it when this is dropped, or takes too long.
     pub(crate) async fn task(&mut self, task: Task) -> Result<CallToolResult, CallError> {
         let mut running = Running { session: self.session.clone(), id: task.task_id.clone(), ended: false };
-        let result = self.follow(task).await;
-        // What the server has answered is the task's end, or that it knows no such task.
-        running.ended = matches!(result, Ok(_) | Err(CallError::Refused(_)));
-        result
+        self.follow(task, &mut running).await
     }
 
-    async fn follow(&mut self, mut task: Task) -> Result<CallToolResult, CallError> {
+    async fn follow(&mut self, mut task: Task, running: &mut Running) -> Result<CallToolResult, CallError> {
         let mut answered = HashSet::new();
         let mut told = Told::default();
         loop {
@@ -37,13 +34,18 @@ impl Call {
                 return Err(CallError::TimedOut(limit));
             }
             let question = GetTaskRequest::new(GetTaskParams::new(task.task_id.clone()));
-            let answer = self.ask(ClientRequest::GetTaskRequest(question)).await?;
-            let ServerResult::GetTaskResult(state) = answer else {
+            let answer = self.ask(ClientRequest::GetTaskRequest(question)).await.map_err(CallError::from);
+            running.ended = answer.as_ref().is_err_and(is_unknown);
+            let ServerResult::GetTaskResult(state) = answer? else {
                 return Err(CallError::Protocol("it is not the state of a task".to_owned()));
             };
             let id = task.task_id;
             task = state.task.task;
             task.task_id = id;
+            running.ended = matches!(
+                state.task.payload,
+                TaskPayload::Completed { .. } | TaskPayload::Failed { .. } | TaskPayload::Cancelled
+            );
             match state.task.payload {
                 TaskPayload::Working => {}
                 TaskPayload::InputRequired { mut input_requests } => {
@@ -85,6 +87,11 @@ impl Call {
         self.ask(ClientRequest::UpdateTaskRequest(update)).await?;
         Ok(())
     }
+}
+
+/// Whether the server has no such task (any more): only for that may it refuse to tell of one as invalid.
+fn is_unknown(error: &CallError) -> bool {
+    matches!(error, CallError::Refused(error) if error.code == ErrorCode::INVALID_PARAMS)
 }
 
 /// What the server says of its task's state, as progress: it counts what is new.

@@ -206,12 +206,6 @@ impl Upstream {
         self.connection.unsubscribe(uri).await
     }
 
-    /// The last lines that a child process wrote to its standard error. They may hold anything.
-    #[must_use]
-    pub fn last_lines(&self) -> Vec<String> {
-        self.connection.connected().map(|session| session.last_lines()).unwrap_or_default()
-    }
-
     /// Closes the connection and waits until everything that belongs to it is gone, a child process too.
     pub async fn close(&self) {
         self.connection.close().await;

@@ -105,6 +105,16 @@ impl Address {
         }
     }
 
+    /// How the server is reached over the network; `None` for a child process.
+    #[must_use]
+    pub fn transport(&self) -> Option<NetworkTransport> {
+        match &self.0 {
+            Form::Bare(_) => Some(NetworkTransport::Http),
+            Form::Network(transport, _) => Some(*transport),
+            Form::Stdio(_) => None,
+        }
+    }
+
     pub(super) fn target(&self) -> Target<'_> {
         match &self.0 {
             Form::Bare(url) | Form::Network(NetworkTransport::Http, url) => Target::Http(url),
@@ -256,6 +266,7 @@ mod tests {
             (" stdio:a  'b c' ", "stdio", "a 'b c'"),
         ] {
             assert_eq!(transport(&address(text)), (kind, target.to_owned()), "{text}");
+            assert_eq!(address(text).transport(), kind.parse().ok(), "{text}");
         }
     }
 

@@ -4,11 +4,10 @@ use std::{error::Error, sync::Arc};
 
 use async_trait::async_trait;
 use http::{HeaderValue, StatusCode};
-use rmcp::{service::ServiceError, transport::streamable_http_client::StreamableHttpError};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::{ConnectError, ConnectOptions, address::as_http, http_client::is_loopback, link::LinkError};
+use super::{ConnectError, ConnectOptions, address::as_http, http_client::is_loopback};
 
 /// How often one request is sent again with another token. A server may first want any, then one for more.
 const MAX_RENEWALS: usize = 3;
@@ -78,8 +77,6 @@ impl NotAuthorized {
 pub(super) trait Failure: From<NotAuthorized> + Send {
     /// The status and the challenge, if the server refused.
     fn refused(&self) -> Option<(StatusCode, Option<&str>)>;
-    /// The error of ours that it was made from.
-    fn authorization(&self) -> Option<&NotAuthorized>;
 }
 
 /// What requests to one server are authorized with.
@@ -180,30 +177,10 @@ fn credential(token: &SecretString) -> Result<HeaderValue, AuthorizeError> {
     Ok(value)
 }
 
-/// What to tell people when a call failed because the server wants credentials, or other ones.
-#[must_use]
-pub fn needs_credentials(error: &ServiceError) -> Option<String> {
-    let ServiceError::TransportSend(error) = error else { return None };
-    let error: &(dyn Error + 'static) = &*error.error;
-    match error.downcast_ref::<LinkError>() {
-        Some(error) => wanted(error),
-        None => wanted(error.downcast_ref::<StreamableHttpError<reqwest::Error>>()?),
-    }
-}
-
-fn wanted(failure: &impl Failure) -> Option<String> {
-    match (failure.authorization(), failure.refused()) {
-        (Some(NotAuthorized { reason: AuthorizeError::Denied(reason), .. }), _) => Some(reason.to_string()),
-        (None, Some((status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), _))) => {
-            Some(format!("it answered with HTTP {status}"))
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connect::link::LinkError;
 
     /// Has a token for every server.
     struct Generous(Url);

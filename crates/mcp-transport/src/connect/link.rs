@@ -57,13 +57,6 @@ impl Failure for LinkError {
             _ => None,
         }
     }
-
-    fn authorization(&self) -> Option<&NotAuthorized> {
-        match self {
-            Self::NotAuthorized(error) => Some(error),
-            _ => None,
-        }
-    }
 }
 
 /// A message as text, and who wants to know whether it was written.

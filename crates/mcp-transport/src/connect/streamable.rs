@@ -287,11 +287,6 @@ impl Failure for StreamableHttpError<reqwest::Error> {
             _ => None,
         }
     }
-
-    fn authorization(&self) -> Option<&NotAuthorized> {
-        let Self::Io(error) = self else { return None };
-        error.get_ref()?.downcast_ref()
-    }
 }
 
 fn is_final(status: StatusCode) -> bool {

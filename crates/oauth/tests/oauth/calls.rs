@@ -1,6 +1,6 @@
 use mcp_transport::{ConnectError, Era, connect};
 
-use crate::support::{ADVICE, Headless, World, call, connected, options, soon};
+use crate::support::{ADVICE, Headless, World, call, connected, denied, options, soon};
 
 #[tokio::test]
 async fn who_has_logged_in_once_calls_over_every_transport_and_in_both_eras() {
@@ -94,12 +94,8 @@ async fn without_a_browser_the_rights_that_are_missing_are_named_and_asked_for_a
         let client = connected(&address, &user).await.unwrap();
 
         let error = call(&client, "write").await.unwrap_err();
-        let told = mcp_transport::needs_credentials(&error);
-        assert_eq!(
-            told,
-            Some(format!("more rights are needed (notes:write): {ADVICE}")),
-            "{address} {error:?}"
-        );
+        let told = denied(&address, error);
+        assert_eq!(told, format!("more rights are needed (notes:write): {ADVICE}"), "{address}");
         assert_eq!(call(&client, "read").await.unwrap(), "read");
 
         soon(world.user(&address).login(&Headless)).await.unwrap();

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use oauth::{Authorization, Client, Kind, OAuthError};
 
-use crate::support::{ADVICE, Closed, Headless, World, call, connected, redirect, soon, visit};
+use crate::support::{ADVICE, Closed, Headless, World, call, connected, denied, redirect, soon, visit};
 
 #[tokio::test]
 async fn answers_to_other_logins_are_turned_away_and_the_right_one_still_counts() {
@@ -137,7 +137,6 @@ async fn a_logout_forgets_the_tokens_here_and_there() {
     assert!(revoked[0].starts_with("canary-refresh") && revoked[1].starts_with("canary-access"));
 
     let error = call(&client, "read").await.unwrap_err();
-    let told = mcp_transport::needs_credentials(&error);
-    assert_eq!(told, Some(format!("nobody is logged in: {ADVICE}")));
+    assert_eq!(denied(&address, error), format!("nobody is logged in: {ADVICE}"));
     assert_eq!(std::fs::read_dir(world.tokens()).unwrap().count(), 1, "only the lock is left");
 }

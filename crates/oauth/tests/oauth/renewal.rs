@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use mcp_transport::{ConnectError, Era, connect, needs_credentials};
+use mcp_transport::{ConnectError, Era, connect};
 
-use crate::support::{ADVICE, Headless, World, call, connected, options, soon, token_file};
+use crate::support::{ADVICE, Headless, World, call, connected, denied, options, soon, token_file};
 
 #[tokio::test]
 async fn a_token_that_is_refused_in_the_middle_of_a_session_is_refreshed_without_connecting_anew() {
@@ -91,7 +91,7 @@ async fn a_refresh_that_is_refused_ends_the_login_and_says_so() {
         world.issuer.forget();
 
         let error = call(&client, "read").await.unwrap_err();
-        assert_eq!(needs_credentials(&error), Some(format!("the login has ended: {ADVICE}")), "{address}");
+        assert_eq!(denied(&address, error), format!("the login has ended: {ADVICE}"), "{address}");
         assert!(user.logged_in().unwrap().is_none());
         assert_eq!(std::fs::read_dir(world.tokens()).unwrap().count(), 1, "only the lock is left");
 

@@ -14,7 +14,8 @@ use std::{
 use async_trait::async_trait;
 use clap::Parser;
 use mcp_transport::{
-    Address, Client, ConnectError, ConnectOptions, Era, NetworkServer, NetworkSettings, connect,
+    Address, Client, ConnectError, ConnectOptions, Era, FailedRequest, NetworkServer, NetworkSettings,
+    connect,
 };
 use oauth::{Authorization, Browser, Settings, TokenStore};
 use rmcp::{
@@ -131,6 +132,15 @@ pub async fn connected(address: &Address, user: &Authorization) -> Result<Client
 pub async fn call(client: &Client<()>, tool: &'static str) -> Result<String, ServiceError> {
     let answer = soon(client.service().call_tool(CallToolRequestParams::new(tool))).await?;
     Ok(answer.content[0].as_text().unwrap().text.clone())
+}
+
+/// Why a call failed for want of a token.
+pub fn denied(address: &Address, error: ServiceError) -> String {
+    let ServiceError::TransportSend(error) = error else { panic!("{error:?}") };
+    match FailedRequest::new(address, error).error {
+        ConnectError::NeedsCredentials { reason: Some(reason), .. } => reason.to_string(),
+        error => panic!("{error:?}"),
+    }
 }
 
 /// Goes where the page leads.

@@ -1,7 +1,7 @@
 //! A server whose tools do what tests want to see.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -49,6 +49,10 @@ pub struct State {
     pub subscribed: watch::Sender<Vec<String>>,
     pub subscribers: Subscribers,
     pub tasks: TaskManager,
+    /// How often a task was to be cancelled.
+    pub cancellations: AtomicUsize,
+    /// Tasks cannot be asked for: why.
+    pub overloaded: Mutex<Option<ErrorData>>,
 }
 
 impl State {
@@ -282,6 +286,9 @@ impl ServerHandler for Fixture {
     }
 
     async fn get_task(&self, request: GetTaskParams, _: Context) -> Result<GetTaskResult, ErrorData> {
+        if let Some(error) = self.state.overloaded.lock().unwrap().clone() {
+            return Err(error);
+        }
         self.state.tasks.get_task(&request.task_id).map(GetTaskResult::new)
     }
 
@@ -290,6 +297,7 @@ impl ServerHandler for Fixture {
     }
 
     async fn cancel_task(&self, request: CancelTaskParams, _: Context) -> Result<(), ErrorData> {
+        self.state.cancellations.fetch_add(1, Ordering::SeqCst);
         self.state.tasks.cancel_task(&request.task_id)
     }
 

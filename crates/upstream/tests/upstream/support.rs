@@ -64,10 +64,7 @@ impl Server {
 
     /// Another server at the port of one that crashed. It knows nothing of what was before.
     pub async fn again(port: u16, state: Arc<State>) -> Self {
-        // The sockets of the old one are closed by another thread.
-        while TcpListener::bind(("127.0.0.1", port)).await.is_err() {
-            tokio::task::yield_now().await;
-        }
+        drop(listener(port).await);
         Self::at(port, state)
     }
 }
@@ -78,6 +75,20 @@ impl Drop for Server {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Takes the port of a server that crashed.
+pub async fn listener(port: u16) -> TcpListener {
+    // The sockets of the old one are closed by another thread.
+    soon(async {
+        loop {
+            match TcpListener::bind(("127.0.0.1", port)).await {
+                Ok(listener) => return listener,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await
 }
 
 /// All ways to reach a server on the network: three transports in two eras.

@@ -1,9 +1,10 @@
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
 use mcp_transport::{Address, Era};
+use rmcp::ErrorData;
 use serde_json::json;
 use tokio::sync::Notify;
 use upstream::{CallError, CallOptions, Progress};
@@ -33,6 +34,7 @@ async fn a_call_that_becomes_a_task_has_the_result_of_the_task() {
         let failed = call(&upstream, "task", json!({"what": "fail"})).await.unwrap_err();
         assert_eq!(failed.to_string(), "the server refuses: it cannot be done (code -32602)");
         soon(upstream.close()).await;
+        assert_eq!(server.state.cancellations.load(Ordering::SeqCst), 0);
     }
 }
 
@@ -58,5 +60,23 @@ async fn a_task_that_nobody_waits_for_any_more_is_cancelled() {
         }
         soon(server.state.cancelled.notified()).await;
         soon(upstream.close()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_the_server_has_no_time_to_tell_of_is_cancelled_and_one_that_it_does_not_know_is_not() {
+    let server = Server::start();
+    let refuse = |error| *server.state.overloaded.lock().unwrap() = Some(error);
+    for address in modern(&server) {
+        let upstream = upstream(address, options(Era::Modern), person(ALL).0);
+        refuse(ErrorData::invalid_params("there is no such task", None));
+        let unknown = call(&upstream, "task", json!({"what": "wait"})).await;
+        assert!(matches!(unknown, Err(CallError::Refused(_))), "{unknown:?}");
+        refuse(ErrorData::internal_error("too much to do", None));
+        let refused = call(&upstream, "task", json!({"what": "wait"})).await;
+        assert!(matches!(refused, Err(CallError::Refused(_))), "{refused:?}");
+        soon(server.state.cancelled.notified()).await;
+        soon(upstream.close()).await;
+        assert_eq!(server.state.cancellations.swap(0, Ordering::SeqCst), 1);
     }
 }
