@@ -3,6 +3,8 @@
 
 #[path = "terminal/editing.rs"]
 mod editing;
+#[path = "terminal/endings.rs"]
+mod endings;
 #[path = "terminal/questions.rs"]
 mod questions;
 #[path = "terminal/scenarios.rs"]

@@ -123,10 +123,15 @@ async fn carry_out(line: &CommandLine) -> Exit {
             _ => telemetry::shutdown_signal().await,
         }
     };
-    let exit = tokio::select! {
-        done = work => done.unwrap_or_else(|stop| session.output.stopped(stop)),
+    let ended = tokio::select! {
+        done = work => Some(done),
         // Dropping the work cancels what is under way at the servers.
-        () = interrupted => Exit::Interrupted,
+        () = interrupted => None,
+    };
+    person.keyboard().leave(); // a question may be unanswered
+    let exit = match ended {
+        Some(done) => done.unwrap_or_else(|stop| session.output.stopped(stop)),
+        None => Exit::Interrupted,
     };
     tokio::select! {
         _ = timeout(FAREWELL, session.servers.close()) => exit,

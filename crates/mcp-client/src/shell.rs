@@ -51,20 +51,16 @@ pub(crate) struct Shell {
 /// When the terminal cannot be used.
 pub(crate) async fn run(shell: Shell) -> anyhow::Result<Exit> {
     let interactive = shell.host.keyboard().is_interactive() && io::stdout().is_terminal();
-    let terminal = interactive.then(Terminal::save).flatten();
     let catalogue = Catalogue::new(Arc::clone(&shell.servers));
     prepare(&shell, interactive, &catalogue);
     let operator = Operator::new(&shell, interactive, Arc::clone(&catalogue))?;
-    let mut ended = Ended::new()?;
+    let mut ended = Ended::new(interactive)?;
     let exit = tokio::select! {
         exit = work(&operator) => exit,
         () = watch_size(&operator) => Exit::Success, // it never ends
         () = ended.wait() => Exit::Interrupted,
     };
-    if let Some(terminal) = terminal {
-        shell.host.screen().leave();
-        terminal.restore();
-    }
+    shell.host.keyboard().leave();
     Ok(exit)
 }
 
@@ -132,36 +128,11 @@ async fn watch_size(operator: &Operator) {
     }
 }
 
-/// The mode of the terminal at the start: a signal can end the program while a line is being edited.
-struct Terminal {
-    #[cfg(unix)]
-    mode: nix::sys::termios::Termios,
-}
-
-impl Terminal {
-    #[cfg(unix)]
-    fn save() -> Option<Self> {
-        nix::sys::termios::tcgetattr(io::stdin()).ok().map(|mode| Self { mode })
-    }
-
-    #[cfg(unix)]
-    fn restore(&self) {
-        use nix::sys::termios::{SetArg, tcsetattr};
-        // A terminal that is gone needs nothing.
-        let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, &self.mode);
-    }
-
-    #[cfg(not(unix))]
-    fn save() -> Option<Self> {
-        None
-    }
-
-    #[cfg(not(unix))]
-    fn restore(&self) {}
-}
-
-/// The program is asked to end: SIGTERM, or the terminal was closed. Ctrl-C is for the command that runs.
+/// The program is asked to end: SIGTERM, or the terminal was closed. Ctrl-C is for the command that runs, if somebody sees what
+/// runs; else it ends the program as it ends any other.
 struct Ended {
+    #[cfg(unix)]
+    interrupt: Option<tokio::signal::unix::Signal>,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -170,14 +141,26 @@ struct Ended {
 
 impl Ended {
     #[cfg(unix)]
-    fn new() -> io::Result<Self> {
+    fn new(interactive: bool) -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, hang_up: signal(SignalKind::hangup())? })
+        let interrupt = (!interactive).then(|| signal(SignalKind::interrupt())).transpose()?;
+        Ok(Self {
+            interrupt,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
     #[cfg(unix)]
     async fn wait(&mut self) {
+        let interrupted = async {
+            match &mut self.interrupt {
+                Some(interrupt) => interrupt.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            _ = interrupted => {}
             _ = self.terminate.recv() => {}
             _ = self.hang_up.recv() => {}
         }
@@ -185,7 +168,7 @@ impl Ended {
 
     #[cfg(not(unix))]
     #[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
-    fn new() -> io::Result<Self> {
+    fn new(_interactive: bool) -> io::Result<Self> {
         Ok(Self {})
     }
 

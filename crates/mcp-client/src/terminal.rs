@@ -4,7 +4,9 @@ mod editor;
 mod elicitation;
 mod field;
 mod formats;
+mod jobs;
 mod keyboard;
+mod mode;
 mod notices;
 mod sampling;
 mod screen;
@@ -22,7 +24,7 @@ use rmcp::model::{
     CreateMessageRequestParams, CreateMessageResult, ElicitRequestParams, ElicitResult, ElicitationAction,
     ErrorData, ListRootsResult, Root,
 };
-use upstream::{Abilities, Host, Notice};
+use upstream::{Abilities, Host, Notice, Status};
 use url::Url;
 
 use crate::render::plain::visible_line;
@@ -142,6 +144,10 @@ impl Host for TerminalHost {
     fn notice(&self, server: &str, notice: Notice) {
         if let Some(listener) = self.listener.get() {
             listener(server, &notice);
+        }
+        // Another server may get its name.
+        if let (Notice::Status(Status::Closed), Some(sampling)) = (&notice, &self.sampling) {
+            sampling.forget(server);
         }
         if let Some(words) = self.words.say(server, &notice) {
             self.screen.notice(&words);

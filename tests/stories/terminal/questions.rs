@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The everything server as a child. In the older era it asks in the middle of a call, in the newer one its answer asks.
-fn everything() -> anyhow::Result<String> {
+pub fn everything() -> anyhow::Result<String> {
     Ok(format!("everything=stdio:{} stdio", programs::folder()?.join("conformance-server").display()))
 }
 

@@ -110,6 +110,14 @@ impl Terminal {
         Ok(Self { pty, child, view, reader: Some(reader) })
     }
 
+    /// Sends a signal to all that run in it and have not left its group.
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let group = format!("-{}", self.child.id());
+        let status = std::process::Command::new("kill").args(["-s", name, "--", &group]).status()?;
+        anyhow::ensure!(status.success(), "{name} could not be sent: {status}");
+        Ok(())
+    }
+
     /// Types text, or presses keys.
     pub fn type_in(&self, text: &str) -> anyhow::Result<()> {
         (&*self.pty).write_all(text.as_bytes()).context("the terminal is gone")

@@ -126,7 +126,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         &["broadcast", "all"],
         "broadcast TOOL [ARGS]",
         "call a tool on all servers at once",
-        "Each answer is shown when it comes. ARGS as for `call`.",
+        "Each answer is shown when it comes. ARGS as for `call`, but what is missing is not asked for.",
         &[Slot::Tool, Slot::ToolArguments],
     ),
     entry(

@@ -1,6 +1,6 @@
 //! Commands about what servers offer.
 
-use futures_util::{StreamExt as _, stream::FuturesOrdered};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use rmcp::model::{ArgumentInfo, CompleteRequestParams, LoggingLevel, Prompt, Tool};
 use serde_json::{Value, json};
 use upstream::{CallError, CallOptions, Upstream};
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Exit,
     arguments::{self, nearest, split_first},
-    render::plain::visible_line,
+    render::{is_modern, plain::visible_line},
 };
 
 impl Operator {
@@ -60,7 +60,7 @@ impl Operator {
         .await
     }
 
-    /// Asks all servers at once, and shows the answers in the order of the servers, each as soon as it can be.
+    /// Asks all servers at once, and shows the answers as they come: none waits for a slower one.
     async fn of_each(
         &self,
         rest: &str,
@@ -71,7 +71,7 @@ impl Operator {
             return Err(Stop::usage("there are no servers: `add NAME ADDRESS` adds one"));
         }
         let ask = &ask;
-        let mut asked: FuturesOrdered<_> =
+        let mut asked: FuturesUnordered<_> =
             servers.iter().map(|server| async move { (server, ask(server).await) }).collect();
         let mut worst = Exit::Success;
         let name = if let [only] = servers.as_slice() { only.name() } else { "servers" };
@@ -135,10 +135,23 @@ impl Operator {
                 Stop::usage(format!("there is no level `{name}`; there are: {}", LEVELS.join(", ")))
             })?),
         };
-        let done = self.patiently(server.name(), server.set_log_level(parsed)).await;
-        done.map_err(|error| Stop::call(&server, &error))?;
-        self.screen
-            .print(&format!("{}: its log is heard from here on: {level}", visible_line(server.name())));
+        let done = self.patiently(server.name(), async {
+            let introduction = server.connect().await?;
+            if introduction.capabilities.logging.is_some() {
+                server.set_log_level(parsed).await?;
+            }
+            Ok(introduction)
+        });
+        let introduction = done.await.map_err(|error| Stop::call(&server, &error))?;
+        let words = match (&introduction.capabilities.logging, parsed) {
+            (None, _) => "it says that it has no log, so nothing will be heard",
+            (Some(_), None) => "its log is not heard any more",
+            (Some(_), Some(_)) if is_modern(&introduction) => {
+                &format!("its log is heard from here on, while it is called: {level}")
+            }
+            (Some(_), Some(_)) => &format!("its log is heard from here on: {level}"),
+        };
+        self.screen.print(&format!("{}: {words}", visible_line(server.name())));
         Ok(())
     }
 

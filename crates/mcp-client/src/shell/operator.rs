@@ -201,7 +201,7 @@ impl Operator {
                 done = &mut work => return done,
                 _ = ticks.tick() => {
                     if self.interactive && !self.screen.shows_progress() {
-                        self.screen.waiting(progress::waiting(name, started.elapsed(), self.columns()));
+                        self.screen.waiting(progress::waiting(name, started.elapsed(), Screen::columns()));
                     }
                 }
             }
@@ -215,10 +215,6 @@ impl Operator {
         if self.interactive && may_be_kept && is_fit {
             self.keyboard.remember(line);
         }
-    }
-
-    pub(super) fn columns(&self) -> usize {
-        self.renderer.width
     }
 
     fn fail(&self, stop: &Stop) {

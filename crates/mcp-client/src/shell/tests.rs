@@ -34,35 +34,45 @@ fn tool(name: &'static str) -> Tool {
         "add" => {
             json!({"type": "object", "required": ["a", "b"], "properties": {"a": {"type": "integer"}, "b": {"type": "integer", "default": 2}}})
         }
+        "size#number" => json!({"type": "object", "properties": {"size": {"type": "integer"}}}),
+        "size#text" => json!({"type": "object", "properties": {"size": {"type": "string"}}}),
+        "pick" => {
+            json!({"type": "object", "required": ["one"], "properties": {"one": {"enum": ["a\u{1b}[2J"]}}})
+        }
         "login" => json!({"type": "object", "properties": {"key": {"type": "string", "writeOnly": true}}}),
         _ => json!({"type": "object"}),
     };
     let Value::Object(schema) = schema else { panic!("a schema is an object") };
-    Tool::new(name, "Mirrors", Arc::new(schema))
+    Tool::new(name_of(name), "Mirrors", Arc::new(schema))
+}
+
+/// Behind a `#` stands which of several tools of this name it is.
+fn name_of(tool: &'static str) -> &'static str {
+    tool.split('#').next().unwrap_or_default()
 }
 
 impl ServerHandler for Mirror {
     fn get_info(&self) -> ServerConfig {
-        let capabilities =
-            ServerCapabilities::builder().enable_tools().enable_prompts().enable_resources().build();
-        ServerConfig::new(capabilities)
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_prompts().enable_resources();
+        let has_log = self.tools.contains(&"log");
+        ServerConfig::new(if has_log { capabilities.enable_logging().build() } else { capabilities.build() })
     }
 
-    async fn list_tools(&self, _: Page, _: Context) -> Result<ListToolsResult, ErrorData> {
+    async fn list_tools(&self, _: Page, context: Context) -> Result<ListToolsResult, ErrorData> {
+        if self.tools.contains(&"hang") {
+            context.ct.cancelled().await;
+        }
         Ok(ListToolsResult::with_all_items(self.tools.iter().map(|name| tool(name)).collect()))
     }
 
     async fn call_tool(
         &self,
         request: CallToolRequestParams,
-        context: Context,
+        _: Context,
     ) -> Result<CallToolResponse, ErrorData> {
-        if request.name == "hang" {
-            context.ct.cancelled().await;
-        }
         let text = format!("{} {}", request.name, json!(request.arguments));
         let content = vec![ContentBlock::text(text)];
-        let known = self.tools.contains(&request.name.as_ref());
+        let known = self.tools.iter().any(|tool| name_of(tool) == request.name);
         Ok(if known { CallToolResult::success(content) } else { CallToolResult::error(content) }.into())
     }
 
@@ -240,8 +250,58 @@ async fn a_broadcast_calls_all_that_have_the_tool_and_names_those_that_do_not() 
         "{seen}"
     );
     let (done, seen) = session.carry_out("broadcast list {}").await;
-    assert_eq!(done, Done::Badly(Exit::ToolError));
-    assert!(seen.contains("[calc] has no tool `list`") && seen.contains("[files] list {}"), "{seen}");
+    assert_eq!(done, Done::Badly(Exit::Usage));
+    assert!(
+        seen.contains("error: calc: it has no tool `list`") && seen.contains("[files] list {}"),
+        "{seen}"
+    );
+}
+
+#[tokio::test]
+async fn a_broadcast_gives_each_server_what_its_own_tool_wants() {
+    let session = Session::start(&[("texts", &["size#text"]), ("numbers", &["size#number"])], &[]).await;
+    let (done, seen) = session.carry_out("broadcast size size=7").await;
+    assert_eq!(done, Done::Well);
+    assert!(seen.contains("[texts] size {\"size\":\"7\"}"), "{seen}");
+    assert!(seen.contains("[numbers] size {\"size\":7}"), "{seen}");
+    let (done, seen) = session.carry_out("broadcast size size=large").await;
+    assert_eq!(done, Done::Badly(Exit::Usage));
+    assert!(seen.contains("[texts] size {\"size\":\"large\"}"), "{seen}");
+    assert!(seen.contains("numbers: `size` must be an integer, not `large`"), "{seen}");
+}
+
+#[tokio::test]
+async fn one_server_that_hangs_does_not_delay_what_others_answer() {
+    let session = Session::start(&[("slow", &["hang"]), ("calc", &["say"])], &[]).await;
+    let answered = async {
+        while !session.host.screen().recorded().contains("calc · 1 tool") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        done = session.operator.carry_out("tools") => panic!("nothing was waited for: {done:?}"),
+        () = answered => {}
+    }
+}
+
+#[tokio::test]
+async fn it_is_said_when_no_log_can_be_heard() {
+    let session = Session::start(&[("calc", &["say"]), ("files", &["log"])], &[]).await;
+    let seen = session.seen("log calc info").await;
+    assert_eq!(seen, "calc: it says that it has no log, so nothing will be heard\n");
+    assert_eq!(
+        session.seen("log files info").await,
+        "files: its log is heard from here on, while it is called: info\n"
+    );
+    assert_eq!(session.seen("log files off").await, "files: its log is not heard any more\n");
+}
+
+#[tokio::test]
+async fn a_schema_cannot_control_the_terminal() {
+    let session = Session::start(&[("calc", &["pick"])], &["b", "^C"]).await;
+    let seen = session.seen("call calc pick").await;
+    assert!(seen.contains("  it must be ") && seen.contains("[2J"), "{seen}");
+    assert!(!seen.chars().any(|c| c.is_control() && c != '\n'), "{seen:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Calling tools: one, or the same one on all servers.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use rmcp::model::{CallToolResult, JsonObject, Tool};
@@ -15,12 +15,12 @@ use super::{
 };
 use crate::{
     Exit,
-    arguments::{self, Schema, holds_secret, shown, split_first},
+    arguments::{self, ArgumentsError, Schema, holds_secret, shown, split_first},
     render::{
         Failure,
         plain::{visible, visible_line},
     },
-    terminal::{Candidate, LineAid, Read},
+    terminal::{Candidate, LineAid, Read, Screen},
 };
 
 impl Operator {
@@ -64,55 +64,55 @@ impl Operator {
         if servers.is_empty() {
             return Err(Stop::usage("there are no servers: `add NAME ADDRESS` adds one"));
         }
-        let mut looked_up: FuturesUnordered<_> =
-            servers.iter().map(|server| async { (server.clone(), server.tools().await) }).collect();
-        let mut calls = FuturesUnordered::new();
-        let mut arguments: Option<JsonObject> = None;
-        let mut worst = Exit::Success;
-        let mut answered = 0;
-        while answered < servers.len() {
-            tokio::select! {
-                Some((server, tools)) = looked_up.next() => match tools {
-                    Ok(tools) => match named(&tools, &name) {
-                        Some(tool) => {
-                            let given = match &arguments {
-                                Some(given) => given.clone(),
-                                None => self.kept_arguments(line, tool, text).await?,
-                            };
-                            arguments = Some(given.clone());
-                            let name = name.clone();
-                            calls.push(async move {
-                                let result = self.call_shown(&server, &name, given).await;
-                                (server, result)
-                            });
-                        }
-                        None => {
-                            answered += 1;
-                            let server = visible_line(server.name());
-                            self.screen.remark(&self.renderer.note(&format!("[{server}] has no tool `{name}`")));
-                            worst = worst.max(Exit::ToolError);
-                        }
-                    },
-                    Err(error) => {
-                        answered += 1;
-                        worst = worst.max(self.answer(&server, Err(error)));
-                    }
-                },
-                Some((server, result)) = calls.next() => {
-                    answered += 1;
-                    worst = worst.max(self.answer(&server, result));
-                }
-                else => break,
+        // The line is kept unless one of the tools has it that one of the arguments is to be kept nowhere.
+        let (unknown, secret) = (Cell::new(servers.len()), Cell::new(false));
+        let judge = |is_secret: bool| {
+            secret.set(secret.get() || is_secret);
+            unknown.set(unknown.get() - 1);
+            if unknown.get() == 0 {
+                self.keep(line, !secret.get());
             }
-        }
-        if arguments.is_none() {
-            self.keep(line, true);
+        };
+        let call = async |server: &Upstream| {
+            let tools = server.tools().await.map_err(|error| Failure::of_call(&error));
+            let found = tools.and_then(|tools| match named(&tools, &name) {
+                Some(tool) => Ok(tool.clone()),
+                None => Err(Failure::usage(format!("it has no tool `{name}`"))),
+            });
+            let tool = found.inspect_err(|_| judge(false))?;
+            let parsed = arguments::parse(&tool, text);
+            judge(is_secret(&tool, &parsed));
+            let given = self.complete_for(server, &tool, text, parsed)?;
+            self.call_shown(server, &name, given).await.map_err(|error| Failure::of_call(&error))
+        };
+        let call = &call;
+        let mut calls: FuturesUnordered<_> =
+            servers.iter().map(|server| async move { (server, call(server).await) }).collect();
+        let mut worst = Exit::Success;
+        while let Some((server, answer)) = calls.next().await {
+            worst = worst.max(self.answer(server, answer));
         }
         if worst == Exit::Success { Ok(()) } else { Err(Stop::Shown(worst)) }
     }
 
+    /// The arguments for one server of several: nothing is asked for.
+    fn complete_for(
+        &self,
+        server: &Upstream,
+        tool: &Tool,
+        text: &str,
+        parsed: Result<JsonObject, ArgumentsError>,
+    ) -> Result<JsonObject, Failure> {
+        let given = complete(tool, text, parsed).map_err(Failure::usage)?;
+        for warning in arguments::warnings(tool, &given) {
+            let warning = format!("[{}] note: {warning}", server.name());
+            self.screen.remark(&self.renderer.note(&warning));
+        }
+        Ok(given)
+    }
+
     /// Shows one server's answer under its name.
-    fn answer(&self, server: &Upstream, result: Result<CallToolResult, CallError>) -> Exit {
+    fn answer(&self, server: &Upstream, result: Result<CallToolResult, Failure>) -> Exit {
         match result {
             Ok(result) => {
                 let failed = result.is_error == Some(true);
@@ -122,9 +122,9 @@ impl Operator {
                 self.screen.print(&format!("[{name}]{space}{text}"));
                 if failed { Exit::ToolError } else { Exit::Success }
             }
-            Err(error) => {
-                self.screen.remark(&self.renderer.call_error(server.name(), &error));
-                Failure::of_call(&error).exit
+            Err(failure) => {
+                self.screen.remark(&self.renderer.failure(server.name(), &failure));
+                failure.exit
             }
         }
     }
@@ -136,8 +136,9 @@ impl Operator {
         tool: &str,
         arguments: JsonObject,
     ) -> Result<CallToolResult, CallError> {
-        let (screen, columns, name) = (Arc::clone(&self.screen), self.columns(), server.name().to_owned());
-        let shown = move |progress| screen.progress(Some(progress::line(&name, &progress, columns)));
+        let (screen, name) = (Arc::clone(&self.screen), server.name().to_owned());
+        let shown =
+            move |progress| screen.progress(Some(progress::line(&name, &progress, Screen::columns())));
         let options = CallOptions { progress: Some(Arc::new(shown)), ..CallOptions::default() };
         self.patiently(server.name(), server.call_tool(tool, arguments, options)).await
     }
@@ -145,11 +146,7 @@ impl Operator {
     /// The arguments of a line, which is kept unless one of them is to be kept nowhere.
     async fn kept_arguments(&self, line: &str, tool: &Tool, text: &str) -> Result<JsonObject, Stop> {
         let parsed = arguments::parse(tool, text);
-        let secret = match &parsed {
-            Ok(given) => holds_secret(tool, given),
-            Err(_) => arguments::has_secret(tool),
-        };
-        self.keep(line, !secret);
+        self.keep(line, !is_secret(tool, &parsed));
         self.completed(tool, text, parsed).await
     }
 
@@ -162,16 +159,18 @@ impl Operator {
         &self,
         tool: &Tool,
         text: &str,
-        parsed: Result<JsonObject, arguments::ArgumentsError>,
+        parsed: Result<JsonObject, ArgumentsError>,
     ) -> Result<JsonObject, Stop> {
-        let mut given = parsed.map_err(|error| Stop::usage(error.to_string()))?;
-        let missing = arguments::missing(tool, &given);
-        if !missing.is_empty() && self.interactive {
-            self.ask_for(tool, &missing, &mut given).await?;
-        } else if !missing.is_empty() && !text.starts_with('{') {
-            let missing = missing.join("`, `");
-            return Err(Stop::usage(format!("`{missing}` is missing\nusage: {}", arguments::usage(tool))));
-        }
+        let given = if self.interactive {
+            let mut given = parsed.map_err(|error| Stop::usage(error.to_string()))?;
+            let missing = arguments::missing(tool, &given);
+            if !missing.is_empty() {
+                self.ask_for(tool, &missing, &mut given).await?;
+            }
+            given
+        } else {
+            complete(tool, text, parsed).map_err(Stop::Usage)?
+        };
         for warning in arguments::warnings(tool, &given) {
             self.screen.remark(&self.renderer.note(&format!("note: {warning}")));
         }
@@ -196,7 +195,7 @@ impl Operator {
                     (text, Some(property)) => match arguments::typed(property, text) {
                         Ok(value) => Some(value),
                         Err(problem) => {
-                            self.screen.remark(&format!("  it {problem}"));
+                            self.screen.remark(&format!("  it {}", visible(&problem)));
                             continue;
                         }
                     },
@@ -208,6 +207,28 @@ impl Operator {
         }
         Ok(())
     }
+}
+
+/// Whether arguments are to be kept nowhere.
+fn is_secret(tool: &Tool, parsed: &Result<JsonObject, ArgumentsError>) -> bool {
+    match parsed {
+        Ok(given) => holds_secret(tool, given),
+        Err(_) => arguments::has_secret(tool),
+    }
+}
+
+/// The arguments if nothing is missing. JSON is sent as it is: the server decides.
+fn complete(
+    tool: &Tool,
+    text: &str,
+    parsed: Result<JsonObject, ArgumentsError>,
+) -> Result<JsonObject, String> {
+    let given = parsed.map_err(|error| error.to_string())?;
+    let missing = arguments::missing(tool, &given);
+    if missing.is_empty() || text.starts_with('{') {
+        return Ok(given);
+    }
+    Err(format!("`{}` is missing\nusage: {}", missing.join("`, `"), arguments::usage(tool)))
 }
 
 /// A tool that a server does not list: anything may be its arguments.

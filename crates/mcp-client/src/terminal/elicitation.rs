@@ -89,7 +89,7 @@ async fn one(screen: &Screen, turn: &Turn<'_>, field: &Field) -> Answer {
             "/cancel" => return Answer::Ended(ElicitationAction::Cancel),
             answer => match field.read(answer) {
                 Ok(value) => return Answer::Given(value),
-                Err(problem) => screen.remark(&format!("  it {problem}")),
+                Err(problem) => screen.remark(&format!("  it {}", visible(&problem))),
             },
         }
     }
@@ -185,6 +185,8 @@ fn open(screen: &Screen, url: &Url) {
     let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let mut command = tokio::process::Command::new(program);
     command.arg(url.as_str()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    #[cfg(unix)]
+    command.process_group(0); // Ctrl-C is for us
     match command.spawn() {
         // The runtime reaps it.
         Ok(_) => {}

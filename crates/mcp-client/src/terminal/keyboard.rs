@@ -6,7 +6,6 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     thread,
 };
@@ -15,13 +14,13 @@ use tokio::sync::{Mutex as Turns, MutexGuard, oneshot};
 
 use super::{
     editor::{LineAid, LineEditor, Read, Wanted},
+    jobs::{Job, Jobs},
+    mode::Mode,
     screen::Screen,
 };
 
 /// Longest line that is read when nobody types it, in bytes.
 const MAX_LINE: u64 = 4 << 20;
-/// Most jobs that wait for the thread.
-const MAX_JOBS: usize = 64;
 
 /// What is typed, line by line.
 pub(crate) struct Keyboard {
@@ -39,17 +38,11 @@ pub(crate) struct Keyboard {
 
 /// The thread that reads. It cannot be waited for: nothing ends a read of standard input.
 struct Reader {
-    jobs: mpsc::SyncSender<Job>,
+    jobs: Jobs,
+    /// The terminal's mode before a line was edited.
+    mode: Option<Mode>,
     #[cfg_attr(not(unix), expect(dead_code, reason = "it tells of itself that the terminal's size changed"))]
     thread: Option<thread::JoinHandle<()>>,
-}
-
-enum Job {
-    Read(Wanted, oneshot::Sender<Read>),
-    Load(PathBuf),
-    Remember(String),
-    History(usize, oneshot::Sender<Vec<String>>),
-    Clear,
 }
 
 /// The right to ask: nobody else does meanwhile.
@@ -167,19 +160,29 @@ impl Keyboard {
 
     fn send(&self, job: Job) {
         let mut reader = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        let reader = reader.get_or_insert_with(|| self.reader());
-        // A full queue means that somebody reads and does not answer; then nothing here can be served anyway.
-        let _ = reader.jobs.try_send(job);
+        reader.get_or_insert_with(|| self.reader()).jobs.push(job);
+    }
+
+    /// The program ends, maybe while a line is being edited: nothing more is asked, and the terminal is as it was before.
+    pub(crate) fn leave(&self) {
+        let reader = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(reader) = reader.as_ref() else { return };
+        reader.jobs.close();
+        if let Some(mode) = &reader.mode {
+            self.screen.leave();
+            mode.restore();
+        }
     }
 
     fn reader(&self) -> Reader {
-        let (jobs, receiver) = mpsc::sync_channel(MAX_JOBS);
+        let (jobs, queue) = Jobs::new();
         let (screen, color) = (Arc::clone(&self.screen), self.color.load(Ordering::Relaxed));
         let interactive = self.is_interactive();
-        let serve = move || if interactive { edited(screen, color, &receiver) } else { piped(&receiver) };
-        // Without its thread the channel is closed, and all reading ends.
+        let mode = if interactive { Mode::save() } else { None };
+        let serve = move || if interactive { edited(screen, color, queue) } else { piped(queue) };
+        // Without its thread the queue is closed, and all reading ends.
         let thread = thread::Builder::new().name("keyboard".to_owned()).spawn(serve).ok();
-        Reader { jobs, thread }
+        Reader { jobs, mode, thread }
     }
 }
 
@@ -212,7 +215,7 @@ impl Drop for Stale<'_> {
     }
 }
 
-fn edited(screen: Arc<Screen>, color: bool, jobs: &mpsc::Receiver<Job>) {
+fn edited(screen: Arc<Screen>, color: bool, jobs: Jobs) {
     let mut editor = match LineEditor::new(Arc::clone(&screen), color) {
         Ok(editor) => editor,
         Err(error) => return screen.remark(&format!("the terminal cannot be used: {error}")),
@@ -220,8 +223,7 @@ fn edited(screen: Arc<Screen>, color: bool, jobs: &mpsc::Receiver<Job>) {
     let mut path: Option<PathBuf> = None;
     for job in jobs {
         match job {
-            Job::Read(wanted, answer) if !answer.is_closed() => drop(answer.send(editor.read(wanted))),
-            Job::Read(..) => {}
+            Job::Read(wanted, answer) => drop(answer.send(editor.read(wanted))),
             Job::Load(file) => {
                 editor.load(&file);
                 path = Some(file);
@@ -239,7 +241,7 @@ fn edited(screen: Arc<Screen>, color: bool, jobs: &mpsc::Receiver<Job>) {
 }
 
 /// Lines as they come, for scripts: no editing, no echo, no prompt, no history.
-fn piped(jobs: &mpsc::Receiver<Job>) {
+fn piped(jobs: Jobs) {
     let mut input = io::stdin().lock();
     for job in jobs {
         match job {

@@ -36,6 +36,11 @@ impl Sampling {
         Self { url, client: OnceLock::new(), always: Mutex::default() }
     }
 
+    /// Whoever has this name from now on is asked about again.
+    pub(super) fn forget(&self, server: &str) {
+        self.always.lock().unwrap_or_else(PoisonError::into_inner).remove(server);
+    }
+
     /// Asks for consent, then the model.
     pub(super) async fn answer(
         &self,

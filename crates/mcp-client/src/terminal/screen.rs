@@ -136,8 +136,14 @@ impl Screen {
     pub(crate) fn leave(&self) {
         let mut inner = self.inner();
         if inner.editing.take().is_some() {
-            inner.write("\x1b[?2004l\n", false);
+            let aside = !inner.interactive;
+            inner.write("\x1b[?2004l\n", aside);
         }
+    }
+
+    /// Columns of the terminal, which may change at any time.
+    pub(crate) fn columns() -> usize {
+        terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).max(1))
     }
 
     /// Whether whoever read the results has gone away.
@@ -182,7 +188,7 @@ impl Inner {
         let (before, after) = if !self.interactive || self.plain {
             (String::new(), String::new())
         } else if let Some(line) = &self.editing {
-            line.around(columns())
+            line.around(Screen::columns())
         } else if let Some(progress) = &self.progress {
             ("\r\x1b[K".to_owned(), progress.clone())
         } else {
@@ -205,11 +211,6 @@ impl Inner {
 fn put(mut out: impl Write, text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()
-}
-
-/// Columns of the terminal.
-fn columns() -> usize {
-    terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).max(1))
 }
 
 impl Line {

@@ -77,8 +77,12 @@ async fn what_a_server_says_cannot_control_the_terminal() {
     let host = person(&["/decline"]);
     let request = json!({"mode": "form", "message": "a\u{1b}[2Jb\rc", "requestedSchema": {"type": "object", "properties": {"x\u{7}": {"type": "string"}}}});
     host.elicit("calc\u{1b}", serde_json::from_value(request).unwrap()).await.unwrap();
-    let seen = host.screen.recorded();
-    assert!(!seen.chars().any(|c| c.is_control() && c != '\n'), "{seen:?}");
+    let choices = person(&["b", "/decline"]);
+    let request = json!({"mode": "form", "message": "Which?", "requestedSchema": {"type": "object", "properties": {"x": {"type": "string", "enum": ["a\u{1b}[2J"]}}}});
+    choices.elicit("calc", serde_json::from_value(request).unwrap()).await.unwrap();
+    for seen in [host.screen.recorded(), choices.screen.recorded()] {
+        assert!(!seen.chars().any(|c| c.is_control() && c != '\n'), "{seen:?}");
+    }
 }
 
 #[tokio::test]
@@ -135,4 +139,8 @@ async fn a_server_that_may_always_ask_is_not_asked_about_again() {
     }
     // It holds for this server alone.
     assert_eq!(host.sample("files", question()).await.unwrap_err().code.0, -1);
+    // The next one of this name is another one.
+    host.notice("calc", Notice::Status(Status::Closed));
+    host.keyboard.type_ahead(&["n"]);
+    assert_eq!(host.sample("calc", question()).await.unwrap_err().code.0, -1);
 }
