@@ -13,6 +13,7 @@ mod mount;
 mod network;
 mod outbox;
 mod reply;
+mod routes;
 mod session;
 mod sessions;
 mod socket;
