@@ -67,4 +67,5 @@ class Shell:
         if command:
             self.type(f"{command}\r")
             self.wait_for(r"\n")
-        return self.wait_for(rf"(\A|\n){PROMPT}$")
+        # It is drawn again when the shell has written a notice above it.
+        return self.wait_for(rf"(\A|\n)({PROMPT})+$")

@@ -235,7 +235,7 @@ impl ServerHandler for Session {
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        Some(requested.clone())
+        Some(self.subscriber.accept(requested.clone()))
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {

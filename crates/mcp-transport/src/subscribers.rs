@@ -1,7 +1,7 @@
 //! Who wants to hear of changes, in both eras: sessions that subscribed, and streams that listen.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -15,6 +15,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Resources that one session may subscribe to.
 const MAX_URIS: usize = 256;
+
+/// Streams of one session that were accepted and do not listen yet.
+const MAX_ACCEPTED: usize = 16;
 
 /// Something that changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +62,8 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Subscriber {
     entry: Arc<Entry>,
+    /// What was accepted is noted from then on: a client may rely on it before its stream listens.
+    accepted: Mutex<VecDeque<(SubscriptionFilter, Arc<Entry>)>>,
     telling: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
@@ -82,7 +87,8 @@ impl Subscribers {
     /// The part of a new session. It hears nothing until it has [joined](Subscriber::join).
     #[must_use]
     pub fn session(&self) -> Subscriber {
-        Subscriber { entry: self.enter(SubscriptionFilter::default()), telling: Mutex::default() }
+        let entry = self.enter(SubscriptionFilter::default());
+        Subscriber { entry, accepted: Mutex::default(), telling: Mutex::default() }
     }
 
     fn enter(&self, wanted: SubscriptionFilter) -> Arc<Entry> {
@@ -149,6 +155,18 @@ impl Subscriber {
         state.changes.remove(&Change::Resource(uri.to_owned()));
     }
 
+    /// Begins to note the changes that a stream will be told of (`accepted_subscription_filter`): it is acknowledged before
+    /// it listens.
+    pub fn accept(&self, wanted: SubscriptionFilter) -> SubscriptionFilter {
+        let entry = self.entry.subscribers.enter(wanted.clone());
+        let mut accepted = lock(&self.accepted);
+        if accepted.len() >= MAX_ACCEPTED {
+            accepted.pop_front();
+        }
+        accepted.push_back((wanted.clone(), entry));
+        wanted
+    }
+
     /// Tells a listening stream of the changes it accepted, until it ends (`subscriptions/listen`).
     ///
     /// # Errors
@@ -158,7 +176,7 @@ impl Subscriber {
         if wanted.resource_subscriptions.as_ref().is_some_and(|uris| uris.len() > MAX_URIS) {
             return Err(too_many());
         }
-        let entry = self.entry.subscribers.enter(wanted);
+        let entry = self.noted(&wanted).unwrap_or_else(|| self.entry.subscribers.enter(wanted));
         let sink = stream.sink();
         let tell = async {
             loop {
@@ -179,20 +197,25 @@ impl Subscriber {
         }
         Ok(())
     }
+
+    /// What was noted for such a stream since it was accepted.
+    fn noted(&self, wanted: &SubscriptionFilter) -> Option<Arc<Entry>> {
+        let mut accepted = lock(&self.accepted);
+        // What the server does not offer was taken out of some.
+        let index = accepted.iter().position(|(filter, _)| filter == wanted).unwrap_or_default();
+        let (_, entry) = accepted.remove(index)?;
+        let mut state = lock(&entry.mailbox.state);
+        state.wanted = wanted.clone();
+        state.changes.retain(|change| wants(wanted, change));
+        drop(state);
+        Some(entry)
+    }
 }
 
 impl Mailbox {
     fn put(&self, change: &Change) {
         let mut state = lock(&self.state);
-        let wanted = match change {
-            Change::Tools => state.wanted.tools_list_changed == Some(true),
-            Change::Prompts => state.wanted.prompts_list_changed == Some(true),
-            Change::Resources => state.wanted.resources_list_changed == Some(true),
-            Change::Resource(uri) => {
-                state.wanted.resource_subscriptions.as_ref().is_some_and(|uris| uris.contains(uri))
-            }
-        };
-        if wanted && state.changes.insert(change.clone()) {
+        if wants(&state.wanted, change) && state.changes.insert(change.clone()) {
             self.arrived.notify_one();
         }
     }
@@ -210,6 +233,17 @@ impl Mailbox {
 impl Drop for Entry {
     fn drop(&mut self) {
         lock(&self.subscribers.0).mailboxes.remove(&self.key);
+    }
+}
+
+fn wants(wanted: &SubscriptionFilter, change: &Change) -> bool {
+    match change {
+        Change::Tools => wanted.tools_list_changed == Some(true),
+        Change::Prompts => wanted.prompts_list_changed == Some(true),
+        Change::Resources => wanted.resources_list_changed == Some(true),
+        Change::Resource(uri) => {
+            wanted.resource_subscriptions.as_ref().is_some_and(|uris| uris.contains(uri))
+        }
     }
 }
 
@@ -269,5 +303,21 @@ mod tests {
 
         drop(session);
         assert!(lock(&subscribers.0).mailboxes.is_empty());
+    }
+
+    #[test]
+    fn what_changes_between_a_streams_acceptance_and_its_listening_is_noted() {
+        let subscribers = Subscribers::default();
+        let subscriber = subscribers.session();
+        let mut both = SubscriptionFilter::default();
+        (both.tools_list_changed, both.prompts_list_changed) = (Some(true), Some(true));
+        subscriber.accept(both);
+        subscribers.changed(&Change::Tools);
+        subscribers.changed(&Change::Prompts);
+        let mut prompts = SubscriptionFilter::default();
+        prompts.prompts_list_changed = Some(true);
+        let noted = subscriber.noted(&prompts).unwrap();
+        assert_eq!(lock(&noted.mailbox.state).changes, BTreeSet::from([Change::Prompts]));
+        assert!(subscriber.noted(&prompts).is_none());
     }
 }

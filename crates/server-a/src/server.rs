@@ -195,7 +195,7 @@ impl ServerHandler for MessengerSession {
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        Some(resources::accepted(requested))
+        Some(self.subscriber.accept(resources::accepted(requested)))
     }
 
     async fn listen(&self, stream: SubscriptionContext) -> Result<(), ErrorData> {
