@@ -19,6 +19,8 @@ mod watched;
 mod websocket;
 
 use futures_util::FutureExt as _;
+use std::time::Duration;
+
 use rmcp::{
     ClientHandler, Peer, RoleClient,
     model::ProtocolVersion,
@@ -43,6 +45,9 @@ use link::LinkError;
 use sse::Sse;
 use watched::{End, Ending, Watched};
 use websocket::{Handshake, WebSocket};
+
+/// Longest wait for the stream on which a server of the older era asks and tells: some open it with its first message.
+const HEARD: Duration = Duration::from_millis(500);
 
 /// A connection to one server. Dropping it closes it in the background; [`Client::close`] waits for that.
 ///
@@ -71,7 +76,12 @@ pub async fn connect<H: ClientHandler>(
             let connecting = async {
                 // While the server is asked for its era there is little time to get a token.
                 attempt.opened(authorization.attempts().await.map_err(LinkError::from))?;
-                attempt.handshake(transport, handler).await
+                let client = attempt.handshake(transport, handler).await?;
+                if client.protocol_version() < ProtocolVersion::V_2026_07_28 {
+                    // What some servers ask before the stream is open, in a call for instance, nobody ever hears.
+                    let _ = timeout(HEARD, client.end.heard.cancelled()).await;
+                }
+                Ok(client)
             };
             attempt.in_time(connecting).await
         }

@@ -208,6 +208,7 @@ impl StreamableHttpClient for Requests {
                 break got;
             }
         };
+        self.end.heard.cancel();
         match got {
             Err(StreamableHttpError::Client(error)) if error.status().is_some_and(is_final) => {
                 if in_session && (resumes || self.listened.load(Ordering::Relaxed)) {

@@ -25,6 +25,8 @@ const LONGEST_PROBE: Duration = Duration::from_secs(9);
 pub(super) struct End {
     /// The server hung up, or we did.
     pub(super) begun: CancellationToken,
+    /// Over Streamable HTTP in the older era: the server can ask and tell from now on, or does not want to.
+    pub(super) heard: CancellationToken,
     /// Everything that belonged to the connection is gone, a child process too.
     pub(super) over: CancellationToken,
     /// Why, if it was the server's fault.
