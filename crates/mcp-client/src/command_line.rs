@@ -8,8 +8,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rmcp::model::LoggingLevel;
 
-use crate::duration;
-
 pub(crate) use options::{Color, Options};
 
 const EXAMPLES: &str = "\
@@ -268,7 +266,7 @@ pub(crate) struct ListenArgs {
     #[arg(long, short = 'n', value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
     /// End after this time.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long = "for", value_name = "TIME", value_parser = settings::time)]
     pub(crate) duration: Option<Duration>,
 }
 
@@ -321,7 +319,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, short = 'n', value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) count: Option<u64>,
     /// For how long.
-    #[arg(long, short = 'd', value_name = "TIME", value_parser = duration::parse, conflicts_with = "count")]
+    #[arg(long, short = 'd', value_name = "TIME", value_parser = settings::time, conflicts_with = "count")]
     pub(crate) duration: Option<Duration>,
     /// How many at the same time.
     #[arg(long, short = 'c', default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]

@@ -10,7 +10,6 @@ mod bench;
 mod check;
 mod command_line;
 mod commands;
-pub mod config;
 mod duration;
 mod environment;
 mod exit;

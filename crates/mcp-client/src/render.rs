@@ -21,8 +21,8 @@ use upstream::{CallError, Introduction, Status, Upstream};
 pub(crate) use errors::{Failure, with_causes};
 pub(crate) use lists::is_modern;
 
-use crate::config::Secrets;
 use paint::Ink;
+use server_files::Secrets;
 
 /// How results are shown. What it returns ends without a line feed.
 #[derive(Debug, Clone)]

@@ -11,12 +11,12 @@ use mcp_transport::{ConnectOptions, NetworkTransport};
 use resilience::Backoff;
 use rmcp::model::Implementation;
 use secrecy::SecretString;
+use server_files::{ConfigFile, ConfiguredServer, Secrets};
 use upstream::{Host, Limits, Upstream};
 
 use crate::{
     authorization::Logins,
     command_line::{Color, CommandLine, Options},
-    config::{ConfigFile, ConfiguredServer, Secrets},
     environment,
     output::{Output, Stop, width},
     render::{Failure, Renderer},

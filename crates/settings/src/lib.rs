@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod time;
 mod values;
 
 use std::{error::Error as _, ffi::OsStr, process};
@@ -9,6 +10,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
+pub use time::time;
 pub use values::{header_secret, http_url, ip_address, seconds};
 
 /// Exit status of a program whose settings do not fit, as clap uses it.

@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use mcp_transport::{Era, NetworkTransport};
 use url::Url;
 
-use crate::{authorization::OAuthOptions, duration};
+use crate::authorization::OAuthOptions;
 
 /// Options that every command has.
 #[derive(Args, Clone)]
@@ -39,13 +39,13 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "HEADER", hide_short_help = true)]
     pub(crate) header: Vec<String>,
     /// Longest time for one call altogether: 30, 500ms, 2m. Default: 10m.
-    #[arg(long, global = true, env = "MCP_CLIENT_TIMEOUT", value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long, global = true, env = "MCP_CLIENT_TIMEOUT", value_name = "TIME", value_parser = settings::time)]
     pub(crate) timeout: Option<Duration>,
     /// Longest silence of a call: without an answer and without progress. Default: 60s, and 10s with --mode test.
-    #[arg(long, global = true, env = "MCP_CLIENT_IDLE_TIMEOUT", value_name = "TIME", value_parser = duration::parse, hide_short_help = true)]
+    #[arg(long, global = true, env = "MCP_CLIENT_IDLE_TIMEOUT", value_name = "TIME", value_parser = settings::time, hide_short_help = true)]
     pub(crate) idle_timeout: Option<Duration>,
     /// Longest time until a server can be called.
-    #[arg(long, global = true, env = "MCP_CLIENT_CONNECT_TIMEOUT", value_name = "TIME", value_parser = duration::parse, default_value = "10s", hide_short_help = true)]
+    #[arg(long, global = true, env = "MCP_CLIENT_CONNECT_TIMEOUT", value_name = "TIME", value_parser = settings::time, default_value = "10s", hide_short_help = true)]
     pub(crate) connect_timeout: Duration,
     /// Print JSON: one document, or one line per event where there are several (see the README for the shapes).
     #[arg(long, global = true)]

@@ -7,11 +7,11 @@ use serde::{
     de::{Error as _, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{ConfigError, error::Place};
+use crate::{ConfigError, error::Place};
 
 /// A value. It has no `Debug` of its values, which may be secrets.
 #[derive(Clone)]
-pub(super) enum Json {
+pub(crate) enum Json {
     Null,
     Bool(bool),
     /// As it is written in other programs' environments: `1`, `1.5`.
@@ -22,21 +22,21 @@ pub(super) enum Json {
 }
 
 /// Where a text stops being JSON.
-pub(super) struct SyntaxError {
+pub(crate) struct SyntaxError {
     line: usize,
     column: usize,
     reason: String,
 }
 
 impl SyntaxError {
-    pub(super) fn in_file(self, file: &str) -> ConfigError {
+    pub(crate) fn in_file(self, file: &str) -> ConfigError {
         let Self { line, column, reason } = self;
         ConfigError::Syntax { file: file.to_owned(), line, column, reason }
     }
 }
 
 /// Reads a whole text.
-pub(super) fn parse(text: &str) -> Result<Json, SyntaxError> {
+pub(crate) fn parse(text: &str) -> Result<Json, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     serde_json::from_str(&plain(text)).map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -110,21 +110,21 @@ impl fmt::Debug for Json {
 }
 
 impl Json {
-    pub(super) fn object(&self, place: &Place) -> Result<&[(String, Json)], ConfigError> {
+    pub(crate) fn object(&self, place: &Place) -> Result<&[(String, Json)], ConfigError> {
         match self {
             Self::Object(members) => Ok(members),
             other => Err(place.error(format!("an object is expected here, not {}", other.kind()))),
         }
     }
 
-    pub(super) fn array(&self, place: &Place) -> Result<&[Json], ConfigError> {
+    pub(crate) fn array(&self, place: &Place) -> Result<&[Json], ConfigError> {
         match self {
             Self::Array(values) => Ok(values),
             other => Err(place.error(format!("a list is expected here, not {}", other.kind()))),
         }
     }
 
-    pub(super) fn string(&self, place: &Place) -> Result<&str, ConfigError> {
+    pub(crate) fn string(&self, place: &Place) -> Result<&str, ConfigError> {
         match self {
             Self::String(text) => Ok(text),
             other => Err(place.error(format!("a text is expected here, not {}", other.kind()))),
@@ -132,7 +132,7 @@ impl Json {
     }
 
     /// A text, or a number's.
-    pub(super) fn text(&self, place: &Place) -> Result<&str, ConfigError> {
+    pub(crate) fn text(&self, place: &Place) -> Result<&str, ConfigError> {
         match self {
             Self::Number(text) => Ok(text),
             other => other.string(place),

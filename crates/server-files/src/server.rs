@@ -8,7 +8,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use mcp_transport::{Address, NetworkTransport, ServerCommand};
 
-use super::{ConfigError, Secrets, error::Place, expand::Expander, json::Json};
+use crate::{ConfigError, Secrets, error::Place, expand::Expander, json::Json};
 
 /// Names of one thing in different programs' files.
 const URL: [&str; 4] = ["url", "serverUrl", "httpUrl", "uri"];
@@ -40,10 +40,10 @@ impl fmt::Debug for ConfiguredServer {
 
 /// A server as the file has it: checked, but without its variables' values.
 #[derive(Debug)]
-pub(super) struct Definition {
-    pub(super) name: String,
-    pub(super) disabled: bool,
-    pub(super) place: Place,
+pub(crate) struct Definition {
+    pub(crate) name: String,
+    pub(crate) disabled: bool,
+    pub(crate) place: Place,
     /// A mistake in one server does not stop the others: it is told when this one is asked for.
     target: Result<Target, ConfigError>,
 }
@@ -120,7 +120,7 @@ impl Members<'_> {
 }
 
 impl Definition {
-    pub(super) fn new(name: &str, value: &Json, place: Place) -> Result<Self, ConfigError> {
+    pub(crate) fn new(name: &str, value: &Json, place: Place) -> Result<Self, ConfigError> {
         let members = Members { members: value.object(&place)?, place: &place };
         if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
             return Err(place.error("a server's name has 1 to 100 visible characters"));
@@ -131,7 +131,7 @@ impl Definition {
         Ok(Self { name: name.to_owned(), disabled, target, place })
     }
 
-    pub(super) fn resolve(&self, expander: &mut Expander<'_>) -> Result<ConfiguredServer, ConfigError> {
+    pub(crate) fn resolve(&self, expander: &mut Expander<'_>) -> Result<ConfiguredServer, ConfigError> {
         let (address, headers) = match self.target.as_ref().map_err(Clone::clone)? {
             Target::Command(command) => (command.resolve(expander)?, HeaderMap::new()),
             Target::Network { url, transport, headers } => {

@@ -1,7 +1,4 @@
-//! Files that say which servers there are, as Claude Desktop, Claude Code, Cursor and VS Code write them.
-//!
-//! A file is read whole; a server is checked, and the variables in it are put in, when it is asked for, so a mistake in one server
-//! and a variable that it lacks do not stop the others. What may be a secret is in no error and in no `Debug`.
+#![doc = include_str!("../README.md")]
 
 mod error;
 mod expand;
@@ -148,5 +145,4 @@ impl ConfigFile {
 }
 
 #[cfg(test)]
-#[path = "config/tests.rs"]
 mod tests;

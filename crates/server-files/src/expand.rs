@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ConfigError, Secrets, error::Place, json::Json};
+use crate::{ConfigError, Secrets, error::Place, json::Json};
 
 /// Longest text with its variables put in, in bytes.
 const MAX_TEXT: usize = 64 << 10;
@@ -14,13 +14,13 @@ const EDITOR_FOLDERS: [&str; 2] = [".vscode", ".cursor"];
 
 /// Something that VS Code asks its user for.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(crate) struct Input {
     id: String,
     default: Option<String>,
 }
 
 impl Input {
-    pub(super) fn all(value: &Json, place: &Place) -> Result<Vec<Self>, ConfigError> {
+    pub(crate) fn all(value: &Json, place: &Place) -> Result<Vec<Self>, ConfigError> {
         let one = |(index, value): (usize, &Json)| {
             let place = place.at(index);
             let members = value.object(&place)?;
@@ -43,15 +43,15 @@ impl Input {
 }
 
 /// Puts variables in, and remembers their values as secrets.
-pub(super) struct Expander<'a> {
+pub(crate) struct Expander<'a> {
     workspace: PathBuf,
     environment: &'a dyn Fn(&str) -> Option<String>,
     inputs: &'a [Input],
-    pub(super) secrets: Secrets,
+    pub(crate) secrets: Secrets,
 }
 
 impl<'a> Expander<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         file: &Path,
         environment: &'a dyn Fn(&str) -> Option<String>,
         inputs: &'a [Input],
@@ -66,12 +66,12 @@ impl<'a> Expander<'a> {
     }
 
     /// The folder at which paths start.
-    pub(super) fn workspace(&self) -> &Path {
+    pub(crate) fn workspace(&self) -> &Path {
         &self.workspace
     }
 
     /// A path of the file, which starts at the workspace's folder.
-    pub(super) fn path(&self, text: &str) -> PathBuf {
+    pub(crate) fn path(&self, text: &str) -> PathBuf {
         match (text.strip_prefix("~/"), (self.environment)("HOME")) {
             (Some(rest), Some(home)) => Path::new(&home).join(rest),
             _ => self.workspace.join(text),
@@ -79,7 +79,7 @@ impl<'a> Expander<'a> {
     }
 
     /// The text with its variables' values.
-    pub(super) fn expand(&mut self, text: &str, place: &Place) -> Result<String, ConfigError> {
+    pub(crate) fn expand(&mut self, text: &str, place: &Place) -> Result<String, ConfigError> {
         let mut out = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('$') {

@@ -213,7 +213,7 @@ async fn a_program_its_folder_and_its_variables_are_what_the_file_says_wherever_
     let file = ConfigFile::parse(text, &folder.path().join(".vscode/mcp.json")).unwrap();
     let server = file.server("a", &environment).unwrap();
     assert_eq!(server.address.to_string(), format!("stdio:{}", program.display()));
-    let handler = rmcp::model::ClientInfo::default();
+    let handler = rmcp::model::ClientConfig::default();
     let connected = mcp_transport::connect(&server.address, handler, &Default::default()).await;
     assert!(connected.is_err(), "it ends without a word of MCP");
     assert_eq!(std::fs::read_to_string(folder.path().join("seen")).unwrap(), "8080 -1.5 unset\n");

@@ -49,23 +49,23 @@ pub enum ConfigError {
 
 /// A place in a file.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(crate) struct Place {
     file: String,
     path: String,
 }
 
 impl Place {
-    pub(super) fn top(file: &str) -> Self {
+    pub(crate) fn top(file: &str) -> Self {
         Self { file: file.to_owned(), path: String::new() }
     }
 
     /// A place below this one.
-    pub(super) fn at(&self, name: impl fmt::Display) -> Self {
+    pub(crate) fn at(&self, name: impl fmt::Display) -> Self {
         let dot = if self.path.is_empty() { "" } else { "." };
         Self { file: self.file.clone(), path: format!("{}{dot}{name}", self.path) }
     }
 
-    pub(super) fn error(&self, reason: impl Into<String>) -> ConfigError {
+    pub(crate) fn error(&self, reason: impl Into<String>) -> ConfigError {
         let place = if self.path.is_empty() { String::new() } else { format!("{}: ", self.path) };
         // Names are shown as they are in the file, but cannot move the cursor.
         let place = place
