@@ -10,7 +10,24 @@ pub struct Keys(Vec<[u8; 32]>);
 
 /// A caller, as far as keys tell who it is: callers that show the same key are the same, and so are all where none is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caller(u32);
+pub struct Caller {
+    number: u32,
+    fingerprint: u64,
+}
+
+impl Caller {
+    /// A number of this caller's own, for as long as the accepted keys stay the same.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.number
+    }
+
+    /// What is the same for the same key, whatever other keys are accepted: 0 where no key is needed. It says nothing of the key.
+    #[must_use]
+    pub fn fingerprint(self) -> u64 {
+        self.fingerprint
+    }
+}
 
 impl Keys {
     /// Accepts these keys.
@@ -35,15 +52,16 @@ impl Keys {
     #[must_use]
     pub fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
         if !self.needed() {
-            return Some(Caller(0));
+            return Some(Caller { number: 0, fingerprint: 0 });
         }
         let shown = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()))?;
         // Digests have one length, and every key is compared, so neither length nor place of a match shows.
         let shown = digest(shown);
-        let found = (1..)
+        let number = (1..)
             .zip(&self.0)
             .fold(0, |found, (number, key)| u32::conditional_select(&found, &number, key.ct_eq(&shown)));
-        (found != 0).then_some(Caller(found))
+        let [a, b, c, d, e, f, g, h, ..] = digest(&shown);
+        (number != 0).then_some(Caller { number, fingerprint: u64::from_be_bytes([a, b, c, d, e, f, g, h]) })
     }
 }
 
@@ -83,6 +101,17 @@ mod tests {
             caller(&[], "Basic b"),
             "where no key is needed, none tells callers apart"
         );
+    }
+
+    #[test]
+    fn a_key_keeps_its_fingerprint_when_others_come_and_go() {
+        let fingerprint = |keys: &[&str], shown: &'static str| {
+            let keys: Vec<_> = keys.iter().map(|key| SecretString::from(*key)).collect();
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, shown.parse().unwrap())]);
+            Keys::new(&keys).caller(&headers).unwrap().fingerprint()
+        };
+        assert_eq!(fingerprint(&["old", "new"], "Bearer new"), fingerprint(&["new"], "Bearer new"));
+        assert_ne!(fingerprint(&["old", "new"], "Bearer old"), fingerprint(&["new"], "Bearer new"));
     }
 
     #[test]
