@@ -2,7 +2,13 @@
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request, response::Response};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, StatusCode, header::CONNECTION},
+    response::Response,
+};
 use hyper::{
     body::Incoming,
     rt::Executor,
@@ -34,6 +40,9 @@ const MAX_STREAMS: u32 = 256;
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Pause before a look at whether the rest of a preface has come.
 const PREFACE_PAUSE: Duration = Duration::from_millis(10);
+/// Who is connected when the server stops has this long to send another request: it was told that somebody listens, and may be
+/// sending one right now.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Pause after a failed `accept`, which means that something like file descriptors has run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -68,8 +77,8 @@ impl Connections {
         Self { router, limits, places, streams }
     }
 
-    /// Accepts until `shutdown`, then gives open requests the grace period. Those that do not finish are dropped, which
-    /// cancels what they wait for. When this returns, no request is left.
+    /// Accepts until `shutdown`, then gives open requests the grace period, and connections without one a moment to send one: a
+    /// client may not know yet. Those that do not finish are dropped, which cancels what they wait for. When this returns, no request is left.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         let stopping = CancellationToken::new();
@@ -119,12 +128,21 @@ impl Connections {
         stopping: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
         let router = self.router.clone().map_request(|request: Request<Incoming>| request.map(Body::new));
+        let last_words = {
+            let (stopping, time) = (stopping.clone(), LAST_WORDS.min(self.limits.grace / 2));
+            async move {
+                stopping.cancelled().await;
+                sleep(time).await;
+            }
+        };
         let (http1, http2, Limits { idle, stall, .. }) = (self.http1(), self.http2(), self.limits);
         async move {
+            let mut last_words = pin!(last_words);
             // hyper starts its clocks with the first byte of a request; a connection may send none.
             let spoken = tokio::select! {
+                biased;
                 spoken = timeout(idle, speaks_http2(&stream)) => spoken,
-                () = stopping.cancelled() => return,
+                () = &mut last_words => return,
             };
             let Ok(Ok(http2_spoken)) = spoken else { return };
             // Who does not read would otherwise keep its place for ever.
@@ -137,6 +155,7 @@ impl Connections {
                     TowerToHyperService::new(router.map_response(|response: Response| response.map(Watched)));
                 let mut connection = Box::pin(http2.serve_connection(stream, service));
                 tokio::select! {
+                    biased; // what has come already is read first
                     ended = &mut connection => ended,
                     () = stopping.cancelled() => {
                         connection.as_mut().graceful_shutdown();
@@ -144,11 +163,18 @@ impl Connections {
                     }
                 }
             } else {
-                let service = TowerToHyperService::new(router);
+                // HTTP/1.1 cannot say that no more is read but in an answer.
+                let service = TowerToHyperService::new(router.map_response(move |mut response: Response| {
+                    if stopping.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    response
+                }));
                 let mut connection = Box::pin(http1.serve_connection(stream, service).with_upgrades());
                 tokio::select! {
+                    biased;
                     ended = &mut connection => ended,
-                    () = stopping.cancelled() => {
+                    () = last_words => {
                         connection.as_mut().graceful_shutdown();
                         connection.await
                     }
