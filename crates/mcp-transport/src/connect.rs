@@ -1,22 +1,25 @@
 //! Connecting to MCP servers: an address becomes a client, over every transport and in both eras.
 
-mod address;
-mod authorizer;
-mod child;
+pub(crate) mod address;
+pub(crate) mod authorizer;
+pub(crate) mod carrier;
+pub(crate) mod child;
 mod command;
-mod error;
-mod events;
+pub(crate) mod error;
+pub(crate) mod events;
 mod failed;
 mod guardian;
-mod http_client;
-mod link;
-mod message;
+pub(crate) mod http_client;
+pub(crate) mod incoming;
+pub(crate) mod lines;
+pub(crate) mod link;
+pub(crate) mod message;
 mod options;
-mod sse;
+pub(crate) mod sse;
 mod stderr;
 mod streamable;
-mod watched;
-mod websocket;
+pub(crate) mod watched;
+pub(crate) mod websocket;
 
 use futures_util::FutureExt as _;
 use std::time::Duration;
@@ -39,6 +42,7 @@ pub use options::{ConnectOptions, Era};
 
 use address::Target;
 use authorizer::Authorization;
+use carrier::Typed;
 use child::{Child, Process};
 use http_client::Http;
 use link::LinkError;
@@ -88,17 +92,25 @@ pub async fn connect<H: ClientHandler>(
         Target::Sse(url) => {
             let http = Http::new(url, options)?;
             let opened = Sse::open(url, http, options.message_bytes);
-            attempt.in_time(async { attempt.handshake(attempt.opened(opened.await)?, handler).await }).await
+            attempt
+                .in_time(async {
+                    attempt.handshake(Typed::new(attempt.opened(opened.await)?), handler).await
+                })
+                .await
         }
         Target::WebSocket(url) => {
             let opened = WebSocket::open(url, Handshake::new(url, options)?, options);
-            attempt.in_time(async { attempt.handshake(attempt.opened(opened.await)?, handler).await }).await
+            attempt
+                .in_time(async {
+                    attempt.handshake(Typed::new(attempt.opened(opened.await)?), handler).await
+                })
+                .await
         }
         Target::Stdio(command) => {
             let started = Child::start(command, options);
-            let (transport, process) = started
+            let (child, process) = started
                 .map_err(|cause| ConnectError::start(command.program(), command.lacks_directory(), cause))?;
-            match attempt.in_time(attempt.handshake(transport, handler)).await {
+            match attempt.in_time(attempt.handshake(Typed::new(child), handler)).await {
                 Ok(client) => Ok(Client { process: Some(process), ..client }),
                 Err(error) => {
                     // The failed handshake has dropped the transport, which kills what is left.

@@ -6,6 +6,11 @@ use auth::Keys;
 use secrecy::{ExposeSecret as _, SecretString};
 use settings::header_secret;
 
+const SESSIONS: u32 = 10_000;
+const CONNECTIONS: u32 = 1_000;
+const IDLE_SECONDS: f64 = 300.0;
+const MESSAGE_BYTES: u32 = 4 << 20;
+
 /// How a server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum TransportKind {
@@ -32,17 +37,32 @@ pub struct NetworkSettings {
     #[arg(long, env = "MCP_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub mcp_allowed_origins: Vec<String>,
     /// MCP sessions that are open at the same time; more get 503.
-    #[arg(long, env = "MCP_MAX_SESSIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "MCP_MAX_SESSIONS", default_value_t = SESSIONS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub mcp_max_sessions: u32,
     /// Network connections to MCP that are open at the same time; more wait to be accepted.
-    #[arg(long, env = "MCP_MAX_CONNECTIONS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, env = "MCP_MAX_CONNECTIONS", default_value_t = CONNECTIONS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub mcp_max_connections: u32,
     /// Time after which a session that nobody uses or listens to is closed, in seconds.
-    #[arg(long, env = "MCP_SESSION_IDLE_SECONDS", default_value_t = 300.0, value_parser = seconds)]
+    #[arg(long, env = "MCP_SESSION_IDLE_SECONDS", default_value_t = IDLE_SECONDS, value_parser = seconds)]
     pub mcp_session_idle_seconds: f64,
     /// Largest MCP message that is accepted, in bytes.
-    #[arg(long, env = "MCP_MAX_MESSAGE_BYTES", default_value_t = 4 << 20, value_parser = clap::value_parser!(u32).range(1_024..=1 << 30))]
+    #[arg(long, env = "MCP_MAX_MESSAGE_BYTES", default_value_t = MESSAGE_BYTES, value_parser = clap::value_parser!(u32).range(1_024..=1 << 30))]
     pub mcp_max_message_bytes: u32,
+}
+
+impl Default for NetworkSettings {
+    /// What holds without flags and variables: no key is needed.
+    fn default() -> Self {
+        Self {
+            mcp_api_key: None,
+            mcp_allowed_hosts: Vec::new(),
+            mcp_allowed_origins: Vec::new(),
+            mcp_max_sessions: SESSIONS,
+            mcp_max_connections: CONNECTIONS,
+            mcp_session_idle_seconds: IDLE_SECONDS,
+            mcp_max_message_bytes: MESSAGE_BYTES,
+        }
+    }
 }
 
 impl NetworkSettings {

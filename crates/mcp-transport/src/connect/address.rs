@@ -29,7 +29,7 @@ enum Form {
 }
 
 /// How an address is reached.
-pub(super) enum Target<'a> {
+pub(crate) enum Target<'a> {
     Http(&'a Url),
     Sse(&'a Url),
     WebSocket(&'a Url),
@@ -115,7 +115,7 @@ impl Address {
         }
     }
 
-    pub(super) fn target(&self) -> Target<'_> {
+    pub(crate) fn target(&self) -> Target<'_> {
         match &self.0 {
             Form::Bare(url) | Form::Network(NetworkTransport::Http, url) => Target::Http(url),
             Form::Network(NetworkTransport::Sse, url) => Target::Sse(url),
@@ -217,7 +217,7 @@ fn shown(url: &Url) -> String {
 }
 
 /// Both setters fail only for URLs without a host, which have no user name either.
-pub(super) fn without_userinfo(url: &Url) -> Url {
+pub(crate) fn without_userinfo(url: &Url) -> Url {
     let mut url = url.clone();
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -225,7 +225,7 @@ pub(super) fn without_userinfo(url: &Url) -> Url {
 }
 
 /// The same without user name and password, and with the scheme of a WebSocket's handshake.
-pub(super) fn as_http(url: &Url) -> Url {
+pub(crate) fn as_http(url: &Url) -> Url {
     let mut url = without_userinfo(url);
     // These schemes can stand for each other; see `Url::set_scheme`.
     let _ = match url.scheme() {

@@ -58,10 +58,10 @@ pub enum AuthorizeError {
 /// A server wants other credentials, and there are none.
 #[derive(Debug, thiserror::Error)]
 #[error("the server needs other credentials (HTTP {status}): {reason}")]
-pub(super) struct NotAuthorized {
-    pub(super) status: StatusCode,
-    pub(super) challenge: Option<String>,
-    pub(super) reason: AuthorizeError,
+pub(crate) struct NotAuthorized {
+    pub(crate) status: StatusCode,
+    pub(crate) challenge: Option<String>,
+    pub(crate) reason: AuthorizeError,
 }
 
 impl NotAuthorized {
@@ -74,14 +74,14 @@ impl NotAuthorized {
 }
 
 /// Why a request failed, as far as authorization is concerned.
-pub(super) trait Failure: From<NotAuthorized> + Send {
+pub(crate) trait Failure: From<NotAuthorized> + Send {
     /// The status and the challenge, if the server refused.
     fn refused(&self) -> Option<(StatusCode, Option<&str>)>;
 }
 
 /// What requests to one server are authorized with.
 #[derive(Clone, Default)]
-pub(super) enum Authorization {
+pub(crate) enum Authorization {
     /// The headers of the options.
     #[default]
     Fixed,
@@ -92,7 +92,7 @@ pub(super) enum Authorization {
 
 impl Authorization {
     /// None, if the options have no authorizer, or a key that is to be used.
-    pub(super) fn new(url: &Url, options: &ConnectOptions) -> Result<Self, ConnectError> {
+    pub(crate) fn new(url: &Url, options: &ConnectOptions) -> Result<Self, ConnectError> {
         let Some(authorizer) = options.authorizer.clone().filter(|_| options.bearer.is_none()) else {
             return Ok(Self::Fixed);
         };
@@ -105,7 +105,7 @@ impl Authorization {
     }
 
     /// The attempts at one request. Before the first, the token is got.
-    pub(super) async fn attempts(&self) -> Result<Attempts, NotAuthorized> {
+    pub(crate) async fn attempts(&self) -> Result<Attempts, NotAuthorized> {
         let mut attempts = Attempts { authorization: self.clone(), ..Attempts::default() };
         if let Self::With(authorizer) = self {
             attempts.set(authorizer.token().await.map_err(|reason| NotAuthorized::new(None, reason))?)?;
@@ -116,7 +116,7 @@ impl Authorization {
 
 /// One request, sent until it is not refused for want of another token.
 #[derive(Default)]
-pub(super) struct Attempts {
+pub(crate) struct Attempts {
     authorization: Authorization,
     renewals: usize,
     token: Option<SecretString>,
@@ -125,12 +125,12 @@ pub(super) struct Attempts {
 
 impl Attempts {
     /// What to send in the header `Authorization`.
-    pub(super) fn credential(&self) -> Option<HeaderValue> {
+    pub(crate) fn credential(&self) -> Option<HeaderValue> {
         self.credential.clone()
     }
 
     /// What came of an attempt; `None`: send the request again, there is another credential now.
-    pub(super) async fn settle<T, E: Failure>(&mut self, outcome: Result<T, E>) -> Option<Result<T, E>> {
+    pub(crate) async fn settle<T, E: Failure>(&mut self, outcome: Result<T, E>) -> Option<Result<T, E>> {
         let failure = match outcome {
             Err(failure) if self.renewals < MAX_RENEWALS => failure,
             outcome => return Some(outcome),
@@ -209,7 +209,7 @@ mod tests {
 
     fn refused(status: u16, challenge: &str) -> Result<(), LinkError> {
         let status = StatusCode::from_u16(status).unwrap();
-        Err(LinkError::Status { status, challenge: Some(challenge.to_owned()) })
+        Err(LinkError::Status { status, challenge: Some(challenge.to_owned()), retry_after: None })
     }
 
     #[tokio::test]

@@ -5,89 +5,70 @@
 //! we are killed ourselves nobody is left to do that: a well-behaved server then ends because its input is closed,
 //! and any other is killed by its [guardian](super::guardian).
 
-use std::{future::pending, io, process::ExitStatus, time::Duration};
+use std::{io, pin::pin, process::ExitStatus, time::Duration};
 
-use futures_util::{FutureExt as _, StreamExt as _, future::join};
+use futures_util::{
+    FutureExt as _,
+    future::{FusedFuture as _, join},
+};
 use process_wrap::tokio::{ChildWrapper, CommandWrap, ProcessGroup};
-use rmcp::{
-    RoleClient,
-    model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
-    transport::Transport,
-};
-use tokio::{
-    io::AsyncWriteExt as _,
-    process::{ChildStdin, ChildStdout},
-    sync::{mpsc, watch},
-    time::timeout,
-};
-use tokio_util::{
-    codec::{AnyDelimiterCodec, AnyDelimiterCodecError, FramedRead},
-    sync::{CancellationToken, DropGuard},
-};
+use tokio::{process::ChildStdout, sync::watch, time::timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     ConnectOptions, ServerCommand,
+    carrier::{Carrier, FAREWELL},
     guardian::Guardian,
-    link::{LinkError, Outbox, Outgoing},
-    message,
+    incoming::Incoming,
+    lines::{self, Lines},
+    link::Outbox,
     stderr::Tail,
-    watched::Ending,
 };
 
 const SIGTERM: i32 = 15;
-/// How long a child that closed its output may take to end, before it is told to.
-const FAREWELL: Duration = Duration::from_millis(500);
 
 /// What is known of a child, also when the connection to it is gone.
 #[derive(Debug, Clone)]
-pub(super) struct Process {
-    pub(super) stderr: Tail,
+pub(crate) struct Process {
+    pub(crate) stderr: Tail,
     end: watch::Receiver<Option<Ended>>,
 }
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     /// `None` when the system did not tell.
-    pub(super) status: Option<ExitStatus>,
+    pub(crate) status: Option<ExitStatus>,
     /// It was not us who ended it.
-    pub(super) by_itself: bool,
+    pub(crate) by_itself: bool,
 }
 
 impl Process {
     /// Waits until the child and its group are gone.
-    pub(super) async fn ended(&self) -> Option<Ended> {
+    pub(crate) async fn ended(&self) -> Option<Ended> {
         let mut end = self.end.clone();
         end.wait_for(Option::is_some).await.ok().and_then(|ended| *ended)
     }
 
     /// The status of a child that has ended without us.
-    pub(super) fn ended_by_itself(&self) -> Option<ExitStatus> {
+    pub(crate) fn ended_by_itself(&self) -> Option<ExitStatus> {
         self.end.borrow().filter(|ended| ended.by_itself).and_then(|ended| ended.status)
     }
 }
 
 /// The connection to a child.
-pub(super) struct Child {
-    lines: FramedRead<ChildStdout, AnyDelimiterCodec>,
+pub(crate) struct Child {
+    lines: Lines<ChildStdout>,
     outbox: Outbox,
     process: Process,
     /// Tells to close the input and to end gracefully.
     close: CancellationToken,
     _kill: DropGuard,
-    limit: usize,
-    too_long: bool,
-}
-
-impl Ending for Child {
-    fn reason(&self) -> Option<String> {
-        self.too_long.then(|| format!("it sent a message of more than {} bytes", self.limit))
-    }
 }
 
 impl Child {
     /// Starts the child.
-    pub(super) fn start(command: &ServerCommand, options: &ConnectOptions) -> io::Result<(Self, Process)> {
+    pub(crate) fn start(command: &ServerCommand, options: &ConnectOptions) -> io::Result<(Self, Process)> {
         let mut wrapped = CommandWrap::from(command.prepare());
         wrapped.wrap(ProcessGroup::leader());
         let mut group = Group { child: wrapped.spawn()?, gone: false };
@@ -107,85 +88,40 @@ impl Child {
         let input_ends = close.clone();
         // Ends with the child. It is waited for in `Process::ended`, and kills the group when the runtime drops it.
         tokio::spawn(async move {
-            let writing = write(input, queue, input_ends);
+            let writing = lines::write(input, queue, input_ends);
             let reading = tail.read(errors);
             let how = keeper.run(writing, reading).await;
             guardian.dismiss().await;
             ended.send_replace(Some(how));
         });
-        let codec =
-            AnyDelimiterCodec::new_with_max_length(b"\n".to_vec(), b"\n".to_vec(), options.message_bytes);
-        let lines = FramedRead::new(output, codec);
-        let child = Self {
-            lines,
-            outbox,
-            process: process.clone(),
-            close,
-            _kill: kill.drop_guard(),
-            limit: options.message_bytes,
-            too_long: false,
-        };
+        let lines = Lines::new(output, options.message_bytes);
+        let child = Self { lines, outbox, process: process.clone(), close, _kill: kill.drop_guard() };
         Ok((child, process))
     }
 }
 
-impl Transport<RoleClient> for Child {
-    type Error = LinkError;
-
-    fn send(
-        &mut self,
-        message: ClientJsonRpcMessage,
-    ) -> impl Future<Output = Result<(), LinkError>> + Send + 'static {
-        self.outbox.send(&message)
+impl Carrier for Child {
+    fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
-    async fn receive(&mut self) -> Option<ServerJsonRpcMessage> {
-        loop {
-            match self.lines.next().await {
-                Some(Ok(line)) => {
-                    let line = line.strip_suffix(b"\r").unwrap_or(&line);
-                    if !line.is_empty()
-                        && let Some(message) = message::read(line)
-                    {
-                        return Some(message);
-                    }
-                }
-                Some(Err(error)) => {
-                    let too_long = matches!(error, AnyDelimiterCodecError::MaxChunkLengthExceeded);
-                    self.too_long = too_long;
-                    tracing::warn!(too_long, "the server's output cannot be read any further");
-                    return None;
-                }
-                None => {
-                    // So that its status is known, and is its own.
-                    let _ = timeout(FAREWELL, self.process.ended()).await;
-                    return None;
-                }
-            }
+    async fn next(&mut self) -> Option<Incoming> {
+        let line = self.lines.next().await;
+        if line.is_none() {
+            // So that its status is known, and is its own.
+            let _ = timeout(FAREWELL, self.process.ended()).await;
         }
+        line
     }
 
-    async fn close(&mut self) -> Result<(), LinkError> {
+    fn reason(&self) -> Option<String> {
+        None
+    }
+
+    async fn close(&mut self) {
         self.close.cancel();
         self.process.ended().await;
-        Ok(())
     }
-}
-
-/// Writes what is queued, until it is told to stop or the child stops reading for good. Then the input is closed.
-async fn write(mut input: ChildStdin, mut queue: mpsc::Receiver<Outgoing>, stop: CancellationToken) {
-    let writing = async {
-        while let Some(Outgoing { mut text, written }) = queue.recv().await {
-            text.push('\n');
-            let wrote = input.write_all(text.as_bytes()).await;
-            let failed = wrote.is_err();
-            let _ = written.send(wrote.map_err(LinkError::Io)); // whoever sent it may be gone
-            if failed {
-                return;
-            }
-        }
-    };
-    stop.run_until_cancelled(writing).await;
 }
 
 /// Sees to it that the child ends.
@@ -198,8 +134,7 @@ struct Keeper {
 
 impl Keeper {
     async fn run(mut self, writing: impl Future<Output = ()>, reading: impl Future<Output = ()>) -> Ended {
-        let reading = reading.shared();
-        let kill = self.kill.clone();
+        let (kill, close) = (self.kill.clone(), self.close.clone());
         let ending = async {
             let ended = kill.run_until_cancelled(self.end()).await;
             self.group.kill(); // whatever is left of it
@@ -208,12 +143,18 @@ impl Keeper {
                 None => Ended { status: self.group.child.wait().await.ok(), by_itself: false },
             }
         };
-        let streams = join(writing, reading.clone()).then(|_| pending()); // both may end before the child does
-        let ended = tokio::select! {
-            ended = ending => ended,
-            never = streams => never,
+        let mut streams = pin!(join(writing, reading).fuse());
+        let mut ending = pin!(ending);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut ending => break ended,
+                _ = &mut streams => {} // both may end before the child does
+            }
         };
-        let _ = timeout(FAREWELL, reading).await; // a process that left the group may keep it open
+        close.cancel(); // so that what is half written is known not to have been delivered
+        if !streams.is_terminated() {
+            let _ = timeout(FAREWELL, streams).await; // a process that left the group may keep its errors open
+        }
         ended
     }
 

@@ -57,17 +57,17 @@ impl ServerCommand {
     }
 
     /// The program's name, for messages to people.
-    pub(super) fn program(&self) -> &str {
+    pub(crate) fn program(&self) -> &str {
         &self.program
     }
 
     /// Whether a working directory is asked for that does not exist.
-    pub(super) fn lacks_directory(&self) -> bool {
+    pub(crate) fn lacks_directory(&self) -> bool {
         self.directory.as_ref().is_some_and(|directory| !directory.is_dir())
     }
 
     /// Ready to be started, with all three streams piped.
-    pub(super) fn prepare(&self) -> Command {
+    pub(crate) fn prepare(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).env_clear();
         command.envs(INHERITED.into_iter().filter_map(|name| Some((name, inherited(name)?))));

@@ -118,7 +118,7 @@ impl ConnectError {
         )
     }
 
-    pub(super) fn start(command: &str, lacks_directory: bool, cause: io::Error) -> Self {
+    pub(crate) fn start(command: &str, lacks_directory: bool, cause: io::Error) -> Self {
         let reason = match cause.kind() {
             _ if lacks_directory => "its working directory does not exist",
             io::ErrorKind::NotFound => {
@@ -130,15 +130,19 @@ impl ConnectError {
         Self::CommandNotFound { command: command.to_owned(), reason, cause }
     }
 
-    pub(super) fn link(address: String, error: LinkError) -> Self {
+    pub(crate) fn link(address: String, error: LinkError) -> Self {
         match error {
-            LinkError::Status { status, challenge } => Self::status(address, status, challenge, error_words),
+            LinkError::Status { status, challenge, .. } => {
+                Self::status(address, status, challenge, error_words)
+            }
             LinkError::NotMcp(found) => Self::NotMcp { address, found },
             LinkError::Protocol(reason) => Self::Protocol { address, reason },
-            LinkError::Closed | LinkError::Io(_) => Self::Ended { address, status: None, stderr: Vec::new() },
+            LinkError::Closed | LinkError::Unanswered | LinkError::Io(_) => {
+                Self::Ended { address, status: None, stderr: Vec::new() }
+            }
             LinkError::WebSocket(error) => Self::web_socket(address, *error),
             LinkError::NotAuthorized(error) => Self::not_authorized(address, error),
-            error @ (LinkError::Http(_) | LinkError::Stalled | LinkError::Json(_)) => {
+            error @ (LinkError::Http(_) | LinkError::Stalled | LinkError::Crowded | LinkError::Json(_)) => {
                 Self::Unreachable { address, cause: innermost(error) }
             }
         }
@@ -190,7 +194,7 @@ impl ConnectError {
         }
     }
 
-    pub(super) fn handshake(address: String, error: ClientInitializeError) -> Self {
+    pub(crate) fn handshake(address: String, error: ClientInitializeError) -> Self {
         use ClientInitializeError as Fault;
         match error {
             Fault::TransportError { error, .. } => Self::transport(address, error),
@@ -216,7 +220,7 @@ impl ConnectError {
         }
     }
 
-    pub(super) fn transport(address: String, error: DynamicTransportError) -> Self {
+    pub(crate) fn transport(address: String, error: DynamicTransportError) -> Self {
         let error = match error.error.downcast::<LinkError>() {
             Ok(error) => return Self::link(address, *error),
             Err(error) => error,
@@ -268,7 +272,7 @@ impl ConnectError {
     }
 
     /// The same, of a child that has ended with this status by itself, or was found ended.
-    pub(super) fn of_child(self, ended: Option<ExitStatus>, last_lines: Vec<String>) -> Self {
+    pub(crate) fn of_child(self, ended: Option<ExitStatus>, last_lines: Vec<String>) -> Self {
         match self {
             Self::TimedOut { address, after, .. } => Self::TimedOut { address, after, stderr: last_lines },
             Self::Ended { address, .. } => Self::Ended { address, status: ended, stderr: last_lines },
@@ -279,7 +283,7 @@ impl ConnectError {
 
 /// The status in rmcp's words for a refused request: `HTTP 404 Not Found: …`, at the start or after its reason. What
 /// follows is the server's own text and is left out.
-pub(super) fn refused(text: &str) -> Option<StatusCode> {
+pub(crate) fn refused(text: &str) -> Option<StatusCode> {
     let text = text.strip_prefix("server/discover rejected with ").unwrap_or(text);
     text.strip_prefix("HTTP ")?.get(..3)?.parse().ok()
 }
@@ -290,7 +294,7 @@ fn error_words(status: StatusCode) -> String {
 }
 
 /// The start of a server's own words, on one line.
-fn words(text: &str) -> String {
+pub(crate) fn words(text: &str) -> String {
     text.chars().filter(|char| !char.is_control()).take(MAX_WORDS).collect()
 }
 

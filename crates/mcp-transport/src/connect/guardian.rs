@@ -22,11 +22,11 @@ kill -s KILL -- "-$1"
 "#;
 
 /// The guardian of one child.
-pub(super) struct Guardian(Option<Child>);
+pub(crate) struct Guardian(Option<Child>);
 
 impl Guardian {
     /// For the process group with this number. A child without a guardian is used all the same.
-    pub(super) fn of(group: Option<u32>) -> Self {
+    pub(crate) fn of(group: Option<u32>) -> Self {
         Self(group.and_then(|group| match start(group) {
             Ok(shell) => Some(shell),
             Err(error) => {
@@ -40,7 +40,7 @@ impl Guardian {
     }
 
     /// The group has ended: the guardian is not needed any more.
-    pub(super) async fn dismiss(self) {
+    pub(crate) async fn dismiss(self) {
         let Some(mut shell) = self.0 else { return };
         if let Some(mut input) = shell.stdin.take() {
             let _ = input.write_all(b"\n").await; // somebody may have killed it

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use reqwest::{Client, RequestBuilder, Response, redirect};
 use secrecy::ExposeSecret as _;
@@ -13,7 +13,7 @@ use url::{Host, Url};
 use super::{ConnectError, ConnectOptions, authorizer::Authorization, link::LinkError};
 
 /// Calls that may be under way at the same time; more wait for their turn. rmcp's own limit of 16 is little for a gateway.
-pub(super) const MAX_REQUESTS: usize = 128;
+pub(crate) const MAX_REQUESTS: usize = 128;
 /// A connection that nothing used for so long is not used again: the other side may be about to close it, as servers on Node do
 /// after 5 seconds.
 const IDLE: Duration = Duration::from_secs(4);
@@ -23,20 +23,20 @@ const TCP_KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Dura
 const MAX_REDIRECTS: usize = 5;
 
 /// The HTTP requests to one server, for shared use by concurrent ones.
-pub(super) struct Http {
+pub(crate) struct Http {
     client: Client,
     headers: HeaderMap,
     authorization: Authorization,
 }
 
 impl Http {
-    pub(super) fn new(url: &Url, options: &ConnectOptions) -> Result<Self, ConnectError> {
+    pub(crate) fn new(url: &Url, options: &ConnectOptions) -> Result<Self, ConnectError> {
         let (client, headers) = (client(url, options)?, headers(url, options)?);
         Ok(Self { client, headers, authorization: Authorization::new(url, options)? })
     }
 
     /// Sends a request, and again with another token when it is refused. Everything but 2xx is an error.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         request: impl Fn(&Client) -> RequestBuilder,
     ) -> Result<Response, LinkError> {
@@ -53,7 +53,7 @@ impl Http {
 }
 
 /// The headers with this credential in the place of any other.
-pub(super) fn authorized(mut headers: HeaderMap, credential: Option<HeaderValue>) -> HeaderMap {
+pub(crate) fn authorized(mut headers: HeaderMap, credential: Option<HeaderValue>) -> HeaderMap {
     if let Some(credential) = credential {
         headers.insert(AUTHORIZATION, credential);
     }
@@ -61,7 +61,7 @@ pub(super) fn authorized(mut headers: HeaderMap, credential: Option<HeaderValue>
 }
 
 /// A client for this URL and no other origin.
-pub(super) fn client(url: &Url, options: &ConnectOptions) -> Result<Client, ConnectError> {
+pub(crate) fn client(url: &Url, options: &ConnectOptions) -> Result<Client, ConnectError> {
     let (idle, interval, retries) = TCP_KEEP_ALIVE;
     let mut client = Client::builder()
         // While we connect the whole handshake is bounded, which tells more; this is for the calls that come later.
@@ -83,7 +83,7 @@ pub(super) fn client(url: &Url, options: &ConnectOptions) -> Result<Client, Conn
 }
 
 /// What is sent with every request: the headers of the options and one credential.
-pub(super) fn headers(url: &Url, options: &ConnectOptions) -> Result<HeaderMap, ConnectError> {
+pub(crate) fn headers(url: &Url, options: &ConnectOptions) -> Result<HeaderMap, ConnectError> {
     let mut headers = options.headers.clone();
     let credential = match &options.bearer {
         Some(key) => Some(format!("Bearer {}", key.expose_secret())),
@@ -116,11 +116,12 @@ fn accepted(response: Response) -> Result<Response, LinkError> {
         return Ok(response);
     }
     let challenge = challenge(response.headers()).map(str::to_owned);
-    Err(LinkError::Status { status, challenge })
+    let retry_after = retry_after(response.headers());
+    Err(LinkError::Status { status, challenge, retry_after })
 }
 
 /// What a server that refuses asks for.
-pub(super) fn challenge(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn challenge(headers: &HeaderMap) -> Option<&str> {
     let challenges = || headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     challenges().find(|challenge| starts_with_bearer(challenge)).or_else(|| challenges().next())
 }
@@ -129,8 +130,14 @@ fn starts_with_bearer(challenge: &str) -> bool {
     challenge.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
 }
 
+/// How long the server wants to be left alone. Nobody sends dates here.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
 /// Whether the path is wrong, or no MCP server is behind it.
-pub(super) fn is_wrong_place(status: StatusCode) -> bool {
+pub(crate) fn is_wrong_place(status: StatusCode) -> bool {
     status.is_client_error() || status.is_redirection()
 }
 
@@ -149,7 +156,7 @@ fn same_origin() -> redirect::Policy {
     })
 }
 
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

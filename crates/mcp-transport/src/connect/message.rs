@@ -3,18 +3,21 @@
 use std::borrow::Cow;
 
 use rmcp::model::{ErrorData, RequestId, ServerJsonRpcMessage};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use serde_json::Value;
 
 const UNREADABLE: &str = "mcp-transport: unreadable";
 
 /// Reads one message. One that cannot be read is logged by its size alone; if it answers a request, the request fails
 /// instead of waiting for ever.
-pub(super) fn read(text: &[u8]) -> Option<ServerJsonRpcMessage> {
+pub(crate) fn read(text: &[u8]) -> Option<ServerJsonRpcMessage> {
     if let Ok(message) = serde_json::from_slice(text) {
         return Some(message);
     }
-    let id = answered(text);
+    let id = answered::<RequestId>(text);
     tracing::warn!(
         message.bytes = text.len(),
         message.answers = id.is_some(),
@@ -25,7 +28,7 @@ pub(super) fn read(text: &[u8]) -> Option<ServerJsonRpcMessage> {
 }
 
 /// The error that stands for an answer that cannot be read.
-pub(super) fn unreadable(reason: impl Into<Cow<'static, str>>) -> ErrorData {
+pub(crate) fn unreadable(reason: impl Into<Cow<'static, str>>) -> ErrorData {
     ErrorData::internal_error(reason, Some(Value::from(UNREADABLE)))
 }
 
@@ -35,14 +38,14 @@ pub fn is_unreadable(error: &ErrorData) -> bool {
     error.data.as_ref().is_some_and(|data| data == UNREADABLE)
 }
 
-/// The request that this message answers, as far as it can be told.
-fn answered(text: &[u8]) -> Option<RequestId> {
+/// The id of the request that this message answers, as far as it can be told.
+pub(crate) fn answered<I: DeserializeOwned>(text: &[u8]) -> Option<I> {
     #[derive(Deserialize)]
-    struct Head {
-        id: RequestId,
+    struct Head<I> {
+        id: I,
         method: Option<IgnoredAny>,
     }
-    let head = serde_json::from_slice::<Head>(text).ok()?;
+    let head = serde_json::from_slice::<Head<I>>(text).ok()?;
     head.method.is_none().then_some(head.id)
 }
 

@@ -25,8 +25,8 @@ pub struct ConnectOptions {
     pub timeout: Duration,
     /// The protocol era to speak.
     pub era: Era,
-    /// Largest message that is accepted, in bytes: 16 MiB. An answer of Streamable HTTP that is not a stream is bounded by
-    /// rmcp, with 16 MiB always.
+    /// Largest message that is accepted, in bytes: 16 MiB. For clients of `connect` rmcp bounds an answer of Streamable HTTP that is
+    /// no stream, with 16 MiB always.
     pub message_bytes: usize,
     /// How often a WebSocket is pinged: every 30 seconds. A server that was silent for twice as long is given up.
     pub keep_alive: Duration,

@@ -1,63 +1,44 @@
 //! Legacy HTTP+SSE (2024-11-05): the server's messages come as a stream of events, ours go out as POST requests.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
-use bytes::Bytes;
-use futures_util::{StreamExt as _, stream::BoxStream};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use http::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::Response;
-use rmcp::{
-    RoleClient,
-    model::{
-        ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, ErrorData, RequestId,
-        ServerJsonRpcMessage,
-    },
-    transport::Transport,
-};
-use tokio::sync::{Semaphore, mpsc};
-use tokio_util::sync::CancellationToken;
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use super::{
     address::without_userinfo,
-    events::{Decoder, Event},
+    carrier::Carrier,
+    events::{EVENT_STREAM, Events},
     http_client::{Http, MAX_REQUESTS},
-    link::LinkError,
-    message,
-    watched::Ending,
+    incoming::Incoming,
+    link::{Frame, Kind, LinkError, Outbox, Queue},
 };
 
-const EVENT_STREAM: &str = "text/event-stream";
 /// How long the cancellation of a request waits for the server to take the request first.
 const REQUEST_FIRST: Duration = Duration::from_secs(1);
+/// Longest wait until the server has taken a message. Answers come elsewhere.
+const TAKEN: Duration = Duration::from_secs(60);
+/// The same for a request: some servers take it only when they have answered it.
+const REQUEST_TAKEN: Duration = Duration::from_secs(600);
 
 /// A connection over HTTP+SSE.
-pub(super) struct Sse {
+pub(crate) struct Sse {
     events: Events,
-    post: Arc<Post>,
-    /// Answers that we give in the place of the server.
-    own: (mpsc::Sender<ServerJsonRpcMessage>, mpsc::Receiver<ServerJsonRpcMessage>),
+    outbox: Outbox,
+    postman: Option<JoinHandle<()>>,
     /// Ends the requests that are under way.
     closed: CancellationToken,
+    _closed: DropGuard,
     broken: Option<String>,
-}
-
-struct Post {
-    http: Http,
-    endpoint: Url,
-    places: Semaphore,
-    /// Requests that the server has not taken yet.
-    untaken: Mutex<HashMap<RequestId, CancellationToken>>,
 }
 
 impl Sse {
     /// Opens the stream and waits for the place that messages go to. It must be at the origin of `url`: the credentials go
     /// there too.
-    pub(super) async fn open(url: &Url, http: Http, limit: usize) -> Result<Self, LinkError> {
+    pub(crate) async fn open(url: &Url, http: Http, limit: usize) -> Result<Self, LinkError> {
         let url = without_userinfo(url);
         let response = http.send(|client| client.get(url.clone()).header(ACCEPT, EVENT_STREAM)).await?;
         let mut events = Events::new(response, limit)?;
@@ -69,9 +50,14 @@ impl Sse {
                 break endpoint(&url, &event.data)?;
             }
         };
-        let (places, untaken) = (Semaphore::new(MAX_REQUESTS), Mutex::default());
-        let post = Arc::new(Post { http, endpoint, places, untaken });
-        Ok(Self { events, post, own: mpsc::channel(1), closed: CancellationToken::new(), broken: None })
+        let (outbox, queue) = Outbox::new();
+        let closed = CancellationToken::new();
+        let (postman, stop) = (Postman { http, endpoint }, closed.clone());
+        let postman = tokio::spawn(async move {
+            stop.run_until_cancelled_owned(postman.run(queue)).await;
+        });
+        let (postman, guard) = (Some(postman), closed.clone().drop_guard());
+        Ok(Self { events, outbox, postman, closed, _closed: guard, broken: None })
     }
 }
 
@@ -85,85 +71,15 @@ fn endpoint(url: &Url, data: &[u8]) -> Result<Url, LinkError> {
     Ok(without_userinfo(&place))
 }
 
-impl Post {
-    /// Sends one message; every answer but 2xx is an error.
-    async fn send(&self, message: &ClientJsonRpcMessage) -> Result<(), LinkError> {
-        let _place = self.places.acquire().await.map_err(|_| LinkError::Closed)?;
-        self.http.send(|client| client.post(self.endpoint.clone()).json(message)).await?;
-        Ok(())
+impl Carrier for Sse {
+    fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
-    fn untaken(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, CancellationToken>> {
-        self.untaken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A request that the server has not taken yet, until it is dropped.
-struct Untaken(Arc<Post>, RequestId);
-
-impl Untaken {
-    fn new(post: &Arc<Post>, id: &RequestId) -> Self {
-        post.untaken().insert(id.clone(), CancellationToken::new());
-        Self(post.clone(), id.clone())
-    }
-}
-
-impl Drop for Untaken {
-    fn drop(&mut self) {
-        if let Some(token) = self.0.untaken().remove(&self.1) {
-            token.cancel();
-        }
-    }
-}
-
-impl Ending for Sse {
-    fn reason(&self) -> Option<String> {
-        self.broken.clone()
-    }
-}
-
-impl Transport<RoleClient> for Sse {
-    type Error = LinkError;
-
-    fn send(
-        &mut self,
-        message: ClientJsonRpcMessage,
-    ) -> impl Future<Output = Result<(), LinkError>> + Send + 'static {
-        let (post, closed, own) = (self.post.clone(), self.closed.clone(), self.own.0.clone());
-        let untaken = match &message {
-            ClientJsonRpcMessage::Request(request) => Some(Untaken::new(&post, &request.id)),
-            _ => None,
-        };
-        // Requests overtake each other, but a cancellation that overtakes its request would be lost.
-        let request_first = cancelled(&message).and_then(|id| post.untaken().get(id).cloned());
-        let sending = async move {
-            if let Some(taken) = request_first {
-                let _ = tokio::time::timeout(REQUEST_FIRST, taken.cancelled()).await;
-            }
-            let sent = post.send(&message).await;
-            drop(untaken);
-            match (sent, refused_discover(&message)) {
-                (Err(LinkError::Status { status, .. }), Some(answer)) if is_older_era(status) => {
-                    own.send(answer).await.map_err(|_| LinkError::Closed)
-                }
-                (sent, _) => sent,
-            }
-        };
-        async move { closed.run_until_cancelled_owned(sending).await.unwrap_or(Err(LinkError::Closed)) }
-    }
-
-    async fn receive(&mut self) -> Option<ServerJsonRpcMessage> {
+    async fn next(&mut self) -> Option<Incoming> {
         loop {
-            let event = tokio::select! {
-                answer = self.own.1.recv() => return answer,
-                event = self.events.next() => event,
-            };
-            match event {
-                Ok(Some(event)) if event.name == "message" => {
-                    if let Some(message) = message::read(&event.data) {
-                        return Some(message);
-                    }
-                }
+            match self.events.next().await {
+                Ok(Some(event)) if event.name == "message" => return Some(Incoming::Message(event.data)),
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
                 Err(error) => {
@@ -176,78 +92,90 @@ impl Transport<RoleClient> for Sse {
         }
     }
 
-    async fn close(&mut self) -> Result<(), LinkError> {
+    fn reason(&self) -> Option<String> {
+        self.broken.clone()
+    }
+
+    async fn close(&mut self) {
         self.closed.cancel();
         self.events.close();
-        Ok(())
-    }
-}
-
-impl Drop for Sse {
-    fn drop(&mut self) {
-        self.closed.cancel();
-    }
-}
-
-fn cancelled(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
-    let ClientJsonRpcMessage::Notification(notification) = message else { return None };
-    let ClientNotification::CancelledNotification(cancelled) = &notification.notification else {
-        return None;
-    };
-    cancelled.params.request_id.as_ref()
-}
-
-/// The answer of a server that refuses the question for its era by status: it does not know the question.
-fn refused_discover(message: &ClientJsonRpcMessage) -> Option<ServerJsonRpcMessage> {
-    let ClientJsonRpcMessage::Request(request) = message else { return None };
-    let ClientRequest::DiscoverRequest(_) = &request.request else { return None };
-    let error = ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "server/discover was refused", None);
-    Some(ServerJsonRpcMessage::error(error, Some(request.id.clone())))
-}
-
-fn is_older_era(status: http::StatusCode) -> bool {
-    status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 429)
-}
-
-/// The events of an answer.
-struct Events {
-    bytes: BoxStream<'static, reqwest::Result<Bytes>>,
-    chunk: Bytes,
-    decoder: Decoder,
-    limit: usize,
-}
-
-impl Events {
-    fn new(response: Response, limit: usize) -> Result<Self, LinkError> {
-        let kind =
-            response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("nothing");
-        if !kind.starts_with(EVENT_STREAM) {
-            return Err(LinkError::NotMcp(format!("it answers with {kind} instead of a stream of events")));
+        if let Some(postman) = self.postman.take() {
+            let _ = postman.await; // it panics never, and is not aborted
         }
-        let bytes = response.bytes_stream().boxed();
-        Ok(Self { bytes, chunk: Bytes::new(), decoder: Decoder::new(limit), limit })
     }
+}
 
-    /// The next event; `None` at the end. May be dropped at any time.
-    async fn next(&mut self) -> Result<Option<Event>, LinkError> {
+/// A request that the server has not taken yet.
+#[derive(Default)]
+struct Untaken {
+    taken: CancellationToken,
+    /// It was cancelled, and the server knows that.
+    given_up: CancellationToken,
+}
+
+/// Brings messages to the server, several at the same time.
+struct Postman {
+    http: Http,
+    endpoint: Url,
+}
+
+impl Postman {
+    async fn run(self, mut queue: Queue) {
+        let mut under_way = FuturesUnordered::<BoxFuture<'_, Kind>>::new();
+        // Requests that the server has not taken yet.
+        let mut untaken = HashMap::<u64, Untaken>::new();
         loop {
-            let event = self.decoder.next(&mut self.chunk);
-            let event = event.map_err(|_| too_large(self.limit))?;
-            if event.is_some() {
-                return Ok(event);
-            }
-            match self.bytes.next().await {
-                Some(chunk) => self.chunk = chunk.map_err(|error| LinkError::Http(error.without_url()))?,
-                None => return Ok(None),
+            tokio::select! {
+                Some(kind) = under_way.next() => match kind {
+                    Kind::Request(number) => if let Some(request) = untaken.remove(&number) {
+                        request.taken.cancel();
+                    },
+                    // The server knows that nobody waits for it.
+                    Kind::Cancels(number) => if let Some(request) = untaken.get(&number) {
+                        request.given_up.cancel();
+                    },
+                    Kind::Other => {}
+                },
+                frame = queue.next(), if under_way.len() < MAX_REQUESTS => {
+                    let Some(frame) = frame else { return };
+                    // Messages overtake each other, but a cancellation that overtakes its request would be lost.
+                    match frame.kind {
+                        Kind::Request(number) => {
+                            let request = Untaken::default();
+                            under_way.push(self.bring_request(frame, request.given_up.clone()).boxed());
+                            untaken.insert(number, request);
+                        }
+                        Kind::Cancels(number) => {
+                            let first = untaken.get(&number).map(|request| request.taken.clone());
+                            under_way.push(self.bring_after(frame, first).boxed());
+                        }
+                        Kind::Other => under_way.push(self.bring(frame, TAKEN).boxed()),
+                    }
+                }
             }
         }
     }
 
-    fn close(&mut self) {
-        self.bytes = futures_util::stream::empty().boxed();
+    async fn bring_request(&self, frame: Frame, given_up: CancellationToken) -> Kind {
+        let kind = frame.kind;
+        given_up.run_until_cancelled(self.bring(frame, REQUEST_TAKEN)).await.unwrap_or(kind)
     }
-}
 
-fn too_large(limit: usize) -> LinkError {
-    LinkError::Protocol(format!("it sent a message of more than {limit} bytes"))
+    async fn bring_after(&self, frame: Frame, first: Option<CancellationToken>) -> Kind {
+        if let Some(first) = first {
+            let _ = timeout(REQUEST_FIRST, first.cancelled()).await; // it is sent anyway
+        }
+        self.bring(frame, TAKEN).await
+    }
+
+    async fn bring(&self, frame: Frame, longest: Duration) -> Kind {
+        let kind = frame.kind;
+        let json = "application/json";
+        let brought = self.http.send(|client| {
+            client.post(self.endpoint.clone()).header(CONTENT_TYPE, json).body(frame.text().clone())
+        });
+        let brought = timeout(longest, brought).await.unwrap_or(Err(LinkError::Stalled));
+        frame.settle(brought.map(drop)); // every answer but 2xx is an error
+        kind
+    }
 }

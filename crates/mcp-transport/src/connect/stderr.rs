@@ -15,7 +15,7 @@ const MAX_LINE: usize = 1 << 10;
 
 /// The last lines, at most 64 and 16 KiB. Clones are the same tail.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tail(Arc<Mutex<Lines>>);
+pub(crate) struct Tail(Arc<Mutex<Lines>>);
 
 #[derive(Debug, Default)]
 struct Lines {
@@ -27,7 +27,7 @@ struct Lines {
 
 impl Tail {
     /// Reads to the end, so that the child never waits for a reader.
-    pub(super) async fn read(&self, mut stderr: impl AsyncRead + Unpin) {
+    pub(crate) async fn read(&self, mut stderr: impl AsyncRead + Unpin) {
         let mut chunk = [0; 4 << 10];
         while let Ok(length @ 1..) = stderr.read(&mut chunk).await {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).take(&chunk[..length]);
@@ -35,7 +35,7 @@ impl Tail {
     }
 
     /// The lines so far, the one that is being written included.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.whole.iter().cloned().chain(printable(&lines.last)).collect()
     }

@@ -22,19 +22,19 @@ const LONGEST_PROBE: Duration = Duration::from_secs(9);
 
 /// When a connection ended.
 #[derive(Debug, Clone, Default)]
-pub(super) struct End {
+pub(crate) struct End {
     /// The server hung up, or we did.
-    pub(super) begun: CancellationToken,
+    pub(crate) begun: CancellationToken,
     /// Over Streamable HTTP in the older era: the server can ask and tell from now on, or does not want to.
-    pub(super) heard: CancellationToken,
+    pub(crate) heard: CancellationToken,
     /// Everything that belonged to the connection is gone, a child process too.
-    pub(super) over: CancellationToken,
+    pub(crate) over: CancellationToken,
     /// Why, if it was the server's fault.
-    pub(super) reason: Arc<OnceLock<String>>,
+    pub(crate) reason: Arc<OnceLock<String>>,
 }
 
 /// A transport that may know why it has ended.
-pub(super) trait Ending {
+pub(crate) trait Ending {
     /// What the server did.
     fn reason(&self) -> Option<String> {
         None
@@ -42,7 +42,7 @@ pub(super) trait Ending {
 }
 
 /// A transport whose end is told to others.
-pub(super) struct Watched<T> {
+pub(crate) struct Watched<T> {
     inner: T,
     end: End,
     /// How long the server may take for `server/discover`, if that is how the handshake starts.
@@ -62,14 +62,14 @@ enum Probe {
 
 impl<T> Watched<T> {
     /// With a `fallback`, half of the time for the handshake is left for the older era.
-    pub(super) fn new(inner: T, end: &End, fallback: Option<Duration>) -> Self {
+    pub(crate) fn new(inner: T, end: &End, fallback: Option<Duration>) -> Self {
         let over = end.over.clone().drop_guard();
         let patience = fallback.map(|timeout| (timeout / 2).min(LONGEST_PROBE));
         Self { inner, end: end.clone(), patience, probe: Probe::None, listener: None, _over: over }
     }
 
     /// The same, with somebody who hears what the server tells.
-    pub(super) fn heard_by(self, listener: Option<Listener>) -> Self {
+    pub(crate) fn heard_by(self, listener: Option<Listener>) -> Self {
         Self { listener, ..self }
     }
 

@@ -11,21 +11,15 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use http::{HeaderMap, HeaderValue, header::SEC_WEBSOCKET_PROTOCOL};
-use rmcp::{
-    RoleClient,
-    model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
-    transport::Transport,
-};
 use tokio::{
     net::TcpStream,
-    sync::mpsc,
     task::JoinHandle,
     time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
     tungstenite::{
-        self, Error, Message,
+        self, Error, Message, Utf8Bytes,
         client::IntoClientRequest as _,
         error::{ProtocolError, SubProtocolError},
         protocol::WebSocketConfig,
@@ -38,10 +32,10 @@ use super::{
     ConnectError, ConnectOptions,
     address::without_userinfo,
     authorizer::Authorization,
+    carrier::Carrier,
     http_client,
-    link::{LinkError, Outbox, Outgoing},
-    message,
-    watched::Ending,
+    incoming::Incoming,
+    link::{LinkError, Outbox, Queue},
 };
 
 /// Longest wait for the other side's part of the goodbye.
@@ -50,7 +44,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A connection over WebSocket.
-pub(super) struct WebSocket {
+pub(crate) struct WebSocket {
     incoming: SplitStream<Socket>,
     outbox: Outbox,
     heard: Heard,
@@ -64,13 +58,13 @@ pub(super) struct WebSocket {
 }
 
 /// What connecting begins with.
-pub(super) struct Handshake {
+pub(crate) struct Handshake {
     headers: HeaderMap,
     authorization: Authorization,
 }
 
 impl Handshake {
-    pub(super) fn new(url: &Url, options: &ConnectOptions) -> Result<Self, ConnectError> {
+    pub(crate) fn new(url: &Url, options: &ConnectOptions) -> Result<Self, ConnectError> {
         let headers = http_client::headers(url, options)?;
         Ok(Self { headers, authorization: Authorization::new(url, options)? })
     }
@@ -110,7 +104,7 @@ impl Heard {
 
 impl WebSocket {
     /// Connects.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         url: &Url,
         handshake: Handshake,
         options: &ConnectOptions,
@@ -158,23 +152,12 @@ async fn connect(
     Ok(connect_async_with_config(request, Some(config), no_delay).await?.0)
 }
 
-impl Ending for WebSocket {
-    fn reason(&self) -> Option<String> {
-        self.broken.map(str::to_owned)
-    }
-}
-
-impl Transport<RoleClient> for WebSocket {
-    type Error = LinkError;
-
-    fn send(
-        &mut self,
-        message: ClientJsonRpcMessage,
-    ) -> impl Future<Output = Result<(), LinkError>> + Send + 'static {
-        self.outbox.send(&message)
+impl Carrier for WebSocket {
+    fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
-    async fn receive(&mut self) -> Option<ServerJsonRpcMessage> {
+    async fn next(&mut self) -> Option<Incoming> {
         loop {
             let frame = tokio::select! {
                 biased;
@@ -183,11 +166,7 @@ impl Transport<RoleClient> for WebSocket {
             };
             self.heard.now();
             match frame {
-                Ok(Message::Text(text)) => {
-                    if let Some(message) = message::read(text.as_bytes()) {
-                        return Some(message);
-                    }
-                }
+                Ok(Message::Text(text)) => return Some(Incoming::Message(text.into())),
                 Ok(Message::Binary(bytes)) => {
                     tracing::warn!(
                         message.bytes = bytes.len(),
@@ -203,7 +182,11 @@ impl Transport<RoleClient> for WebSocket {
         }
     }
 
-    async fn close(&mut self) -> Result<(), LinkError> {
+    fn reason(&self) -> Option<String> {
+        self.broken.map(str::to_owned)
+    }
+
+    async fn close(&mut self) {
         self.stop.cancel();
         let goodbye = async { while let Some(Ok(_)) = self.incoming.next().await {} };
         if !self.gone.is_cancelled() {
@@ -212,7 +195,6 @@ impl Transport<RoleClient> for WebSocket {
         if let Some(writer) = self.writer.take() {
             let _ = writer.await; // it panics never, and is not aborted
         }
-        Ok(())
     }
 }
 
@@ -238,7 +220,7 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, mut queue: mpsc::Receiver<Outgoing>) {
+    async fn run(mut self, mut queue: Queue) {
         let stop = self.stop.clone();
         if stop.run_until_cancelled(self.write(&mut queue)).await.is_none() {
             // Nobody waits longer than this for the goodbye to be written.
@@ -247,33 +229,77 @@ impl Writer {
     }
 
     /// Returns when the server is gone.
-    async fn write(&mut self, queue: &mut mpsc::Receiver<Outgoing>) {
+    async fn write(&mut self, queue: &mut Queue) {
         let longest_silence = self.keep_alive * 2;
         let mut ticks = interval_at(Instant::now() + self.keep_alive, self.keep_alive);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let (frame, written) = tokio::select! {
-                _ = ticks.tick() => (Message::Ping(tungstenite::Bytes::new()), None),
-                outgoing = queue.recv() => match outgoing {
-                    Some(outgoing) => (Message::text(outgoing.text), Some(outgoing.written)),
+            let frame = tokio::select! {
+                _ = ticks.tick() => None,
+                frame = queue.next() => match frame {
+                    Some(frame) => Some(frame),
                     None => return,
                 },
             };
             if self.heard.silence() > longest_silence {
                 tracing::warn!(silent_ms = longest_silence.as_millis(), "the server is silent and given up");
+                if let Some(frame) = frame {
+                    frame.settle(Err(LinkError::Closed)); // not a byte of it was written
+                }
                 return;
             }
-            let sent = match timeout(longest_silence, self.sink.send(frame)).await {
-                Ok(sent) => sent.map_err(|error| LinkError::WebSocket(Box::new(error))),
+            let message = match frame.as_ref().map(|frame| Utf8Bytes::try_from(frame.text().clone())) {
+                None => Message::Ping(tungstenite::Bytes::new()),
+                Some(Ok(text)) => Message::Text(text),
+                Some(Err(_)) => continue, // messages are JSON, and so UTF-8
+            };
+            let sent = match timeout(longest_silence, self.sink.send(message)).await {
+                Ok(sent) => sent.map_err(unsent),
                 Err(_) => Err(LinkError::Stalled),
             };
             let failed = sent.is_err();
-            if let Some(written) = written {
-                let _ = written.send(sent); // whoever sent it may be gone
+            if let Some(frame) = frame {
+                frame.settle(sent);
             }
             if failed {
                 return;
             }
         }
+    }
+}
+
+/// Why a message was not sent.
+fn unsent(error: Error) -> LinkError {
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(ProtocolError::SendAfterClosing) => {
+            LinkError::Closed
+        }
+        error => LinkError::WebSocket(Box::new(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::net::TcpListener;
+    use tungstenite::protocol::Role;
+
+    use super::*;
+    use crate::connect::link::Kind;
+
+    #[tokio::test]
+    async fn what_is_not_written_because_the_server_is_silent_is_not_delivered() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket =
+            WebSocketStream::from_raw_socket(MaybeTlsStream::Plain(stream), Role::Client, None).await;
+        let keep_alive = Duration::from_secs(1);
+        let long_ago = Instant::now().checked_sub(keep_alive * 3).unwrap();
+        let (heard, stop) = (Heard(Arc::new(Mutex::new(long_ago))), CancellationToken::new());
+        let mut writer = Writer { sink: socket.split().0, heard, stop, keep_alive };
+        let (outbox, mut queue) = Outbox::new();
+        let sent = outbox.send(Bytes::from_static(b"{}"), Kind::Request(1));
+        writer.write(&mut queue).await;
+        assert!(matches!(sent.await, Err(LinkError::Closed)));
     }
 }

@@ -27,7 +27,13 @@ const SMALL: usize = 16 * 1024;
 /// A body, with its part of the budget.
 pub(crate) struct Body {
     pub(crate) bytes: Bytes,
-    _part: Option<OwnedSemaphorePermit>,
+    pub(crate) part: Part,
+}
+
+/// What a body takes of the budget, for as long as anything of it is kept.
+#[derive(Default)]
+pub(crate) struct Part {
+    _held: Option<OwnedSemaphorePermit>,
 }
 
 enum Failure {
@@ -80,5 +86,9 @@ async fn collect(mut body: axum::body::Body, limit: usize, budget: &Arc<Semaphor
         }
         read.extend_from_slice(&data);
     }
-    if size > limit { Err(Failure::TooLarge) } else { Ok(Body { bytes: read.freeze(), _part: part }) }
+    if size > limit {
+        Err(Failure::TooLarge)
+    } else {
+        Ok(Body { bytes: read.freeze(), part: Part { _held: part } })
+    }
 }

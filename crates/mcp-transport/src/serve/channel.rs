@@ -1,6 +1,6 @@
 //! A session's side of a connection that others read and write.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use rmcp::{
     RoleServer,
@@ -9,39 +9,50 @@ use rmcp::{
 };
 use tokio::sync::mpsc;
 
-/// Messages that wait to be taken, each way.
+use super::{
+    decode::to_text,
+    outgoing::{Outflow, Outgoing, outgoing},
+};
+
+/// Messages that wait to be taken.
 const CAPACITY: usize = 64;
 
-/// A transport over two queues. They take boxes, for a queue has the memory of 32 items even when it is empty.
-pub(crate) struct Channel {
-    incoming: mpsc::Receiver<Box<ClientJsonRpcMessage>>,
-    outgoing: mpsc::Sender<Box<ServerJsonRpcMessage>>,
+/// Two queues. What came is in boxes, for a queue has the memory of 32 items even when it is empty.
+pub(crate) struct Channel<M> {
+    pub(crate) incoming: mpsc::Receiver<Box<M>>,
+    pub(crate) outgoing: Arc<Outgoing>,
 }
 
 /// The connection's side.
-pub(crate) struct Ends {
-    pub(crate) incoming: mpsc::Sender<Box<ClientJsonRpcMessage>>,
-    pub(crate) outgoing: mpsc::Receiver<Box<ServerJsonRpcMessage>>,
+pub(crate) struct Ends<M> {
+    pub(crate) incoming: mpsc::Sender<Box<M>>,
+    pub(crate) outflow: Outflow,
     /// For answers that the connection gives itself.
-    pub(crate) refusals: mpsc::WeakSender<Box<ServerJsonRpcMessage>>,
+    pub(crate) refusals: Arc<Outgoing>,
 }
 
-pub(crate) fn channel() -> (Channel, Ends) {
+pub(crate) fn channel<M>() -> (Channel<M>, Ends<M>) {
     let (incoming, messages) = mpsc::channel(CAPACITY);
-    let (answers, outgoing) = mpsc::channel(CAPACITY);
-    let refusals = answers.downgrade();
-    (Channel { incoming: messages, outgoing: answers }, Ends { incoming, outgoing, refusals })
+    let (outgoing, outflow) = outgoing();
+    let ends = Ends { incoming, outflow, refusals: outgoing.clone() };
+    (Channel { incoming: messages, outgoing }, ends)
 }
 
-impl Transport<RoleServer> for Channel {
+impl<M> Drop for Channel<M> {
+    fn drop(&mut self) {
+        self.outgoing.close();
+    }
+}
+
+impl Transport<RoleServer> for Channel<ClientJsonRpcMessage> {
     type Error = io::Error;
 
     fn send(
         &mut self,
         message: ServerJsonRpcMessage,
     ) -> impl Future<Output = io::Result<()>> + Send + 'static {
-        let outgoing = self.outgoing.clone();
-        async move { outgoing.send(Box::new(message)).await.map_err(|_| io::ErrorKind::BrokenPipe.into()) }
+        let (text, outgoing) = (to_text(&message), self.outgoing.clone());
+        async move { outgoing.push(text?).await.map_err(|_| io::ErrorKind::BrokenPipe.into()) }
     }
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {

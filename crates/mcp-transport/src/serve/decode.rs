@@ -1,11 +1,48 @@
 //! From text to a message, and to an answer for text that is none.
 
+use auth::Caller;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use json_rpc::{Message, ReadError};
 use rmcp::model::{ClientJsonRpcMessage, ErrorCode, ErrorData, JsonRpcError, RequestId};
-use serde_json::Value;
+use serde::Serialize;
+
+/// A message as those who answer it want it.
+pub(crate) trait Heard: Sized + Send + 'static {
+    /// The message that this caller sent, or the text of the error to answer with.
+    fn read(text: Bytes, caller: Caller) -> Result<Self, BytesMut>;
+}
+
+/// For handlers of rmcp.
+impl Heard for ClientJsonRpcMessage {
+    fn read(text: Bytes, caller: Caller) -> Result<Self, BytesMut> {
+        let mut message = decode(&text).map_err(|refused| refused_text(&refused))?;
+        message.insert_extension(caller);
+        Ok(message)
+    }
+}
+
+/// For endpoints, which know the caller from the beginning.
+impl Heard for Message {
+    fn read(text: Bytes, _: Caller) -> Result<Self, BytesMut> {
+        Self::read(&text).map_err(|refused| Self::from(refused).to_line())
+    }
+}
 
 /// The message in `text`, or the error to answer with. The error repeats nothing of the text.
 pub(crate) fn decode(text: &[u8]) -> Result<ClientJsonRpcMessage, JsonRpcError> {
     serde_json::from_slice(text).map_err(|_| refusal(text))
+}
+
+/// The text of a message.
+pub(crate) fn to_text(message: &impl Serialize) -> serde_json::Result<BytesMut> {
+    let mut text = BytesMut::new().writer();
+    serde_json::to_writer(&mut text, message)?;
+    Ok(text.into_inner())
+}
+
+/// The text of an error.
+pub(crate) fn refused_text(error: &JsonRpcError) -> BytesMut {
+    to_text(error).expect("an error of ours is always JSON")
 }
 
 /// The error for a message of more than `limit` bytes.
@@ -19,30 +56,13 @@ pub(crate) fn invalid(id: Option<RequestId>, message: impl Into<String>) -> Json
 }
 
 /// Why `text` is not a message.
-pub(crate) fn refusal(text: &[u8]) -> JsonRpcError {
-    match serde_json::from_slice::<Value>(text) {
-        Err(error) => {
-            let place = format!("line {}, column {}", error.line(), error.column());
-            let message = format!("the message is not JSON: it stops making sense at {place}");
-            JsonRpcError::new(None, ErrorData::new(ErrorCode::PARSE_ERROR, message, None))
-        }
-        Ok(Value::Array(_)) => {
-            invalid(None, "batches are not part of the protocol any more: send each message by itself")
-        }
-        Ok(Value::Object(object)) => {
-            let id = object.get("id").and_then(|id| serde_json::from_value(id.clone()).ok());
-            if object.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
-                invalid(id, "the message has no \"jsonrpc\": \"2.0\"")
-            } else if object.get("method").is_some_and(Value::is_string)
-                && object.get("params").is_some_and(|params| !params.is_object())
-            {
-                JsonRpcError::new(id, ErrorData::invalid_params("params must be an object", None))
-            } else {
-                invalid(id, "the message is no JSON-RPC request, notification or response")
-            }
-        }
-        Ok(_) => invalid(None, "the message is not a JSON object"),
-    }
+fn refusal(text: &[u8]) -> JsonRpcError {
+    let Err(ReadError { id, error }) = Message::read(&Bytes::copy_from_slice(text)) else {
+        return invalid(None, "the message is no JSON-RPC request, notification or response");
+    };
+    let id = id.and_then(|id| id.as_raw().parse().ok());
+    let code = ErrorCode(i32::try_from(error.code).unwrap_or(ErrorCode::INVALID_REQUEST.0));
+    JsonRpcError::new(id, ErrorData::new(code, error.message, None))
 }
 
 #[cfg(test)]

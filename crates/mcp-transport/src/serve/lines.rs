@@ -1,38 +1,30 @@
-//! Messages as lines of JSON over a pair of byte streams: what stdio speaks.
+//! Messages as lines of JSON over a pair of byte streams: what stdio speaks, for sessions of rmcp.
 
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
 use futures_util::future::BoxFuture;
 use rmcp::{
     RoleServer,
-    model::{ClientJsonRpcMessage, JsonRpcError, JsonRpcMessage, ServerJsonRpcMessage},
+    model::{ClientJsonRpcMessage, JsonRpcMessage, ServerJsonRpcMessage},
     transport::Transport,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     sync::Mutex,
     time::timeout,
 };
 
-use super::decode::{decode, too_large};
+use super::decode::{decode, to_text, too_large};
+use crate::line_reader::{LineReader, TooLong};
 
-/// Bytes that are asked for at once.
-const CHUNK: usize = 8 * 1024;
 /// Longest wait for the output to be closed.
-const CLOSING: Duration = Duration::from_secs(1);
+pub(crate) const CLOSING: Duration = Duration::from_secs(1);
 
 /// A transport that answers every line: with silence only when the line is empty.
 pub(crate) struct Lines<R, W> {
-    input: R,
+    input: LineReader<R>,
     output: Arc<Mutex<Option<W>>>,
-    buffer: BytesMut,
-    /// Bytes of the buffer that are known to hold no end of a line.
-    searched: usize,
-    max_line: usize,
-    /// Whether the rest of a line is being thrown away.
-    skipping: bool,
-    ended: bool,
     /// An answer that is being written, kept here because `receive` may be dropped in the middle of it.
     answering: VecDeque<BoxFuture<'static, io::Result<()>>>,
 }
@@ -44,76 +36,27 @@ where
 {
     pub(crate) fn new(input: R, output: W, max_line: usize) -> Self {
         Self {
-            input,
+            input: LineReader::new(input, max_line),
             output: Arc::new(Mutex::new(Some(output))),
-            buffer: BytesMut::new(),
-            searched: 0,
-            max_line,
-            skipping: false,
-            ended: false,
             answering: VecDeque::new(),
         }
     }
 
-    /// The next line without its end. Cancel-safe. `Err` for a line that is too long.
-    async fn line(&mut self) -> Option<Result<BytesMut, JsonRpcError>> {
-        loop {
-            if let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
-                let mut line = self.buffer.split_to(self.searched + end + 1);
-                line.truncate(line.len() - 1);
-                self.searched = 0;
-                if std::mem::take(&mut self.skipping) {
-                    continue;
-                }
-                // More may be read at once than was asked for.
-                return Some(if line.len() > self.max_line {
-                    Err(too_large(self.max_line))
-                } else {
-                    Ok(line)
-                });
-            }
-            self.searched = self.buffer.len();
-            if self.skipping {
-                self.buffer.clear();
-                self.searched = 0;
-            } else if self.buffer.len() > self.max_line {
-                self.buffer.clear();
-                self.searched = 0;
-                self.skipping = true;
-                return Some(Err(too_large(self.max_line)));
-            }
-            if self.ended {
-                // The last line may lack its end.
-                let rest = std::mem::take(&mut self.buffer);
-                self.searched = 0;
-                return (!rest.is_empty()).then_some(Ok(rest));
-            }
-            self.buffer.reserve(CHUNK);
-            match self.input.read_buf(&mut self.buffer).await {
-                Ok(0) => self.ended = true,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "the input cannot be read");
-                    return None;
-                }
-            }
-        }
-    }
-
     fn write(&self, message: &ServerJsonRpcMessage) -> BoxFuture<'static, io::Result<()>> {
-        let line = serde_json::to_vec(message).map(|mut line| {
-            line.push(b'\n');
-            line
-        });
-        let output = self.output.clone();
+        let (text, output) = (to_text(message), self.output.clone());
         Box::pin(async move {
-            let line = line?;
+            let text = text?;
             let mut output = output.lock().await;
-            let output = output.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-            output.write_all(&line).await?;
-            output.flush().await
+            write_line(output.as_mut().ok_or(io::ErrorKind::BrokenPipe)?, text).await
         })
     }
+}
+
+/// Writes a text that ends with its line.
+async fn write_line(output: &mut (impl AsyncWrite + Unpin), mut text: BytesMut) -> io::Result<()> {
+    text.extend_from_slice(b"\n");
+    output.write_all(&text).await?;
+    output.flush().await
 }
 
 impl<R, W> Transport<RoleServer> for Lines<R, W>
@@ -136,20 +79,12 @@ where
                 answer.await.ok()?;
                 self.answering.pop_front();
             }
-            let refused = match self.line().await? {
-                Ok(mut line) => {
-                    if line.starts_with(b"\xEF\xBB\xBF") {
-                        line.advance(3); // some shells begin their output with a byte order mark
-                    }
-                    if line.trim_ascii().is_empty() {
-                        continue;
-                    }
-                    match decode(&line) {
-                        Ok(message) => return Some(message),
-                        Err(refused) => refused,
-                    }
-                }
-                Err(refused) => refused,
+            let refused = match self.input.next().await? {
+                Ok(line) => match decode(&line.freeze()) {
+                    Ok(message) => return Some(message),
+                    Err(refused) => refused,
+                },
+                Err(TooLong { limit, .. }) => too_large(limit),
             };
             self.answering.push_back(self.write(&JsonRpcMessage::Error(refused)));
         }

@@ -7,27 +7,22 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    http::StatusCode,
-    middleware::from_fn_with_state,
-    routing::{any, get, post},
-};
+use axum::{Router, http::StatusCode, middleware::from_fn_with_state, routing::any};
 use http_server::{Connections, Limits};
 use rmcp::ServerHandler;
 use tokio::net::TcpListener;
 
 use super::{
     access::{Access, check},
-    mount::Mount,
+    http::{self, Http},
+    mount::{Handlers, Mount},
+    mounted,
     reply::refuse,
     sessions::Sessions,
-    socket,
-    sse::{self, Streams},
     streamable::{self, Streamable},
     timing::Timing,
 };
-use crate::NetworkSettings;
+use crate::{Endpoint, NetworkSettings};
 
 /// Why a server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +37,9 @@ pub enum BindError {
         #[source]
         source: io::Error,
     },
+    /// The socket cannot be used.
+    #[error("the socket cannot be used")]
+    Socket(#[source] io::Error),
     /// A setting makes no sense.
     #[error("{0}")]
     Setting(String),
@@ -62,18 +60,28 @@ impl NetworkServer {
     /// # Errors
     /// When a setting makes no sense, or the address cannot be had.
     pub async fn bind(host: IpAddr, port: u16, settings: &NetworkSettings) -> Result<Self, BindError> {
-        let (keys, hosts, origins) =
-            (settings.keys(), &settings.mcp_allowed_hosts, &settings.mcp_allowed_origins);
-        let access = Access::new(keys, hosts, origins).map_err(BindError::Setting)?;
+        let access = access(settings)?;
         let address = SocketAddr::new(host, port);
-        let bound = async {
-            let listener = TcpListener::bind(address).await?;
-            let address = listener.local_addr()?;
-            Ok((listener, address))
-        };
-        let (listener, address) = bound.await.map_err(|source| BindError::Address { address, source })?;
-        if !host.is_loopback() && !access.needs_key() {
-            tracing::warn!(%host, "everybody who reaches this address can call the tools: set MCP_API_KEY");
+        let listener = TcpListener::bind(address).await;
+        Self::new(listener.map_err(|source| BindError::Address { address, source })?, access, settings)
+    }
+
+    /// Takes over a socket that listens already.
+    ///
+    /// # Errors
+    /// When a setting makes no sense, or the socket does not listen.
+    pub fn on(socket: std::net::TcpListener, settings: &NetworkSettings) -> Result<Self, BindError> {
+        let access = access(settings)?;
+        let address = socket.local_addr().map_err(BindError::Socket)?;
+        socket.set_nonblocking(true).map_err(BindError::Socket)?;
+        let listener = TcpListener::from_std(socket);
+        Self::new(listener.map_err(|source| BindError::Address { address, source })?, access, settings)
+    }
+
+    fn new(listener: TcpListener, access: Access, settings: &NetworkSettings) -> Result<Self, BindError> {
+        let address = listener.local_addr().map_err(BindError::Socket)?;
+        if !address.ip().is_loopback() && !access.needs_key() {
+            tracing::warn!(host = %address.ip(), "everybody who reaches this address can call the tools: set MCP_API_KEY");
         }
         Ok(Self {
             listener,
@@ -128,21 +136,53 @@ impl NetworkServer {
         // WebSockets are no connections of HTTP any more; their sessions have counted their own grace period.
         mount.lifetime.end(grace).await;
     }
+
+    /// Serves an endpoint until `stop` resolves, as [`NetworkServer::serve`] serves a handler. `more` answers what is at other
+    /// paths than MCP's; the same callers reach it.
+    pub async fn serve_endpoint<E: Endpoint>(
+        self,
+        endpoint: Arc<E>,
+        more: Router,
+        stop: impl Future<Output = ()>,
+    ) {
+        let Timing { idle, stall, grace, .. } = self.timing;
+        let mount = Arc::new(Mount::for_endpoint(endpoint, &self.settings, self.timing));
+        let http = Http::new(mount.clone());
+        let paths = http::routes(&http).merge(mounted::routes(&mount)).merge(more);
+        let limits = Limits { connections: self.settings.mcp_max_connections as usize, idle, stall, grace };
+        let connections = Connections::new(guarded(paths, self.access), limits);
+        let stopping = async {
+            stop.await;
+            http.stop();
+        };
+        tokio::select! {
+            () = connections.serve(self.listener, stopping) => {}
+            () = http.close_idle(self.settings.idle()) => {}
+        }
+        // What goes on without a connection of HTTP has counted its own grace period.
+        mount.lifetime.end(grace).await;
+        http.end();
+    }
 }
 
-fn router<H: ServerHandler>(mount: &Arc<Mount<H>>, sessions: &Arc<Sessions>, access: Arc<Access>) -> Router {
+fn access(settings: &NetworkSettings) -> Result<Access, BindError> {
+    let (hosts, origins) = (&settings.mcp_allowed_hosts, &settings.mcp_allowed_origins);
+    Access::new(settings.keys(), hosts, origins).map_err(BindError::Setting)
+}
+
+fn router<H: ServerHandler>(
+    mount: &Arc<Mount<Handlers<H>>>,
+    sessions: &Arc<Sessions>,
+    access: Arc<Access>,
+) -> Router {
     let streamable = Arc::new(Streamable::new(mount.clone(), sessions.clone()));
-    let streams = Arc::new(Streams::new(mount.clone()));
-    Router::new()
-        .route("/mcp", any(streamable::mcp::<H>))
-        .with_state(streamable)
-        .merge(
-            Router::new()
-                .route("/sse", get(sse::open::<H>))
-                .route("/message", post(sse::message::<H>))
-                .with_state(streams),
-        )
-        .merge(Router::new().route("/ws", get(socket::open::<H>)).with_state(mount.clone()))
+    let mcp = Router::new().route("/mcp", any(streamable::mcp::<H>)).with_state(streamable);
+    guarded(mcp.merge(mounted::routes(mount)), access)
+}
+
+/// These paths, for those who may call, and answers for what is none of them.
+fn guarded(paths: Router, access: Arc<Access>) -> Router {
+    paths
         .fallback(async || refuse(StatusCode::NOT_FOUND, "nothing is here: MCP is at /mcp, /sse and /ws"))
         .method_not_allowed_fallback(async || {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods")

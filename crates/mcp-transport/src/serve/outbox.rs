@@ -2,27 +2,31 @@
 
 use std::{
     collections::VecDeque,
-    io,
-    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
-use rmcp::model::ServerJsonRpcMessage;
-
 /// Messages that wait for their reader, or stay to be read again.
 const KEPT: usize = 64;
-/// What stays after it was answered, as JSON.
-const MAX_BYTES: usize = 256 << 10;
 /// Readers that wait for the first one to go.
 const MAX_READERS: usize = 16;
 
-/// A message and its number.
-pub(super) type Numbered = (usize, Arc<ServerJsonRpcMessage>);
+/// The same in bytes, as far as that is known. One message is kept whatever its size.
+const KEPT_BYTES: usize = 1 << 20;
+/// What stays of an outbox after it was answered, in bytes of JSON.
+pub(super) const MAX_BYTES: usize = 256 << 10;
+
+/// A message that can be given again.
+pub(super) trait Letter: Clone {
+    /// Its size in bytes; 0 where that would cost too much to know.
+    fn size(&self) -> usize;
+}
 
 /// The messages of one response. They are numbered from 1; 0 is the place before the first.
-#[derive(Default)]
-pub(super) struct Outbox {
-    kept: VecDeque<Arc<ServerJsonRpcMessage>>,
+pub(super) struct Outbox<M> {
+    kept: VecDeque<M>,
+    kept_bytes: usize,
+    /// The part of these that was read.
+    read_bytes: usize,
     /// How many came before those that are kept.
     dropped: usize,
     /// How many were read.
@@ -37,10 +41,18 @@ struct Reader {
     waker: Option<Waker>,
 }
 
-impl Outbox {
+impl<M> Default for Outbox<M> {
+    fn default() -> Self {
+        let (kept, readers) = (VecDeque::new(), VecDeque::new());
+        Self { kept, kept_bytes: 0, read_bytes: 0, dropped: 0, read: 0, readers, is_complete: false }
+    }
+}
+
+impl<M: Letter> Outbox<M> {
     /// Takes a message; returns whether the reader has fallen behind. Without a reader the oldest make room.
-    pub(super) fn push(&mut self, message: ServerJsonRpcMessage) -> bool {
-        self.kept.push_back(Arc::new(message));
+    pub(super) fn push(&mut self, message: M) -> bool {
+        self.kept_bytes += message.size();
+        self.kept.push_back(message);
         self.trim();
         self.wake();
         self.is_full()
@@ -56,7 +68,8 @@ impl Outbox {
 
     /// Whether there is a reader who has a lot to read.
     pub(super) fn is_full(&self) -> bool {
-        !self.readers.is_empty() && self.pushed() - self.read > KEPT
+        self.has_readers()
+            && (self.pushed() - self.read > KEPT || self.kept_bytes - self.read_bytes > KEPT_BYTES)
     }
 
     /// How many were read, which names the place to go on at.
@@ -68,11 +81,14 @@ impl Outbox {
         !self.readers.is_empty()
     }
 
-    /// Whether a client can name a place here, and what it would read again is not too much to keep.
-    pub(super) fn is_worth_keeping(&self, primes: bool) -> bool {
-        let mut room = Room(MAX_BYTES);
-        (primes || self.pushed() > 1)
-            && self.kept.iter().all(|message| serde_json::to_writer(&mut room, message.as_ref()).is_ok())
+    /// Whether a client can name a place here, and there is something to read again.
+    pub(super) fn can_be_resumed(&self, primes: bool) -> bool {
+        primes || self.pushed() > 1
+    }
+
+    /// What could be read again.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &M> {
+        self.kept.iter()
     }
 
     /// One more reader, who waits for those before it to go.
@@ -81,6 +97,14 @@ impl Outbox {
             self.remove_reader(1);
         }
         self.readers.push_back(Reader { id, waker: None });
+    }
+
+    /// One more reader, who reads on in the place of those before it: they may be dead without anybody having noticed.
+    pub(super) fn join_first(&mut self, id: u64) {
+        if self.readers.len() > MAX_READERS {
+            self.remove_reader(self.readers.len() - 1);
+        }
+        self.readers.push_front(Reader { id, waker: None });
     }
 
     /// A reader who had the message of this number, and takes the place of the one who reads now. Returns whether there is
@@ -93,6 +117,7 @@ impl Outbox {
             self.remove_reader(0);
         }
         self.read = last.max(self.dropped);
+        self.read_bytes = self.kept.iter().take(self.read - self.dropped).map(Letter::size).sum();
         self.readers.push_front(Reader { id, waker: None });
         true
     }
@@ -109,25 +134,38 @@ impl Outbox {
         self.read < self.pushed()
     }
 
-    /// The next message for this reader; `None` when there are no more for it.
-    pub(super) fn poll(&mut self, id: u64, context: &Context<'_>) -> Poll<Option<Numbered>> {
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// The next message for this reader, and its number; `None` when there are no more for it.
+    pub(super) fn poll(&mut self, id: u64, context: &Context<'_>) -> Poll<Option<(usize, M)>> {
         let Some(index) = self.readers.iter().position(|reader| reader.id == id) else {
             return Poll::Ready(None);
         };
         if index == 0 && self.has_unread() {
             let message = self.kept[self.read - self.dropped].clone();
             self.read += 1;
+            self.read_bytes += message.size();
             self.trim();
             return Poll::Ready(Some((self.read, message)));
         }
         if self.is_complete {
             return Poll::Ready(None);
         }
-        match &mut self.readers[index].waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            waker => *waker = Some(context.waker().clone()),
-        }
+        self.readers[index].wait(context);
         Poll::Pending
+    }
+
+    /// Waits until there is something for this reader, or will never be, and leaves it where it is.
+    pub(super) fn poll_unread(&mut self, id: u64, context: &Context<'_>) -> Poll<()> {
+        match self.readers.iter_mut().find(|reader| reader.id == id) {
+            Some(reader) if self.read == self.dropped + self.kept.len() && !self.is_complete => {
+                reader.wait(context);
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        }
     }
 
     fn pushed(&self) -> usize {
@@ -136,8 +174,14 @@ impl Outbox {
 
     /// Drops what is too much, but nothing that somebody is about to read.
     fn trim(&mut self) {
-        while self.kept.len() > KEPT && (self.dropped < self.read || self.readers.is_empty()) {
-            self.kept.pop_front();
+        while (self.kept.len() > KEPT || self.kept_bytes > KEPT_BYTES && self.kept.len() > 1)
+            && (self.dropped < self.read || self.readers.is_empty())
+        {
+            let size = self.kept.pop_front().map_or(0, |message| message.size());
+            self.kept_bytes -= size;
+            if self.dropped < self.read {
+                self.read_bytes -= size;
+            }
             self.dropped += 1;
         }
         self.read = self.read.max(self.dropped);
@@ -157,16 +201,62 @@ impl Outbox {
     }
 }
 
-/// Takes so many bytes and no more.
-struct Room(usize);
+impl Reader {
+    fn wait(&mut self, context: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            waker => *waker = Some(context.waker().clone()),
+        }
+    }
+}
 
-impl io::Write for Room {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
-        Ok(bytes.len())
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, task::Wake};
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn read(outbox: &mut Outbox<Bytes>, reader: u64) -> Option<usize> {
+        match outbox.poll(reader, &Context::from_waker(&Arc::new(Nobody).into())) {
+            Poll::Ready(Some((number, _))) => Some(number),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_reader_is_behind_after_many_messages_or_many_bytes_and_loses_none() {
+        for (size, count) in [(1, KEPT), (KEPT_BYTES / 4, 4)] {
+            let (message, mut outbox) = (Bytes::from(vec![0; size]), Outbox::default());
+            outbox.join(1);
+            for _ in 0..count {
+                assert!(!outbox.push(message.clone()), "{size}");
+            }
+            assert!(outbox.push(message), "{size}");
+            for number in 1..=count + 1 {
+                assert_eq!(read(&mut outbox, 1), Some(number), "{size}");
+            }
+            assert!(!outbox.is_full() && read(&mut outbox, 1).is_none(), "{size}");
+        }
+    }
+
+    #[test]
+    fn without_a_reader_the_newest_stay() {
+        for (size, kept) in [(1, KEPT), (KEPT_BYTES / 4, 4), (2 * KEPT_BYTES, 1)] {
+            let mut outbox = Outbox::default();
+            for _ in 0..KEPT + 10 {
+                assert!(!outbox.push(Bytes::from(vec![0; size])), "{size}");
+            }
+            outbox.join(1);
+            assert_eq!(outbox.kept().count(), kept, "{size}");
+            assert_eq!(read(&mut outbox, 1), Some(KEPT + 11 - kept), "{size}");
+        }
     }
 }

@@ -4,14 +4,19 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
 use rmcp::model::JsonRpcError;
 
 use super::decode::invalid;
 
 /// An HTTP response with a JSON-RPC error in it.
 pub(crate) fn error(status: StatusCode, error: &JsonRpcError) -> Response {
-    let body = serde_json::to_vec(error).unwrap_or_default();
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    error_text(status, serde_json::to_vec(error).unwrap_or_default())
+}
+
+/// An HTTP response with the text of a JSON-RPC error in it.
+pub(crate) fn error_text(status: StatusCode, text: impl Into<Bytes>) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], text.into()).into_response()
 }
 
 /// A refusal that concerns no particular message.

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     io,
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,7 +19,15 @@ use tokio::{
     time::Instant,
 };
 
-use super::outbox::Outbox;
+use super::outbox::{self, Letter, MAX_BYTES};
+
+type Outbox = outbox::Outbox<Arc<ServerJsonRpcMessage>>;
+
+impl Letter for Arc<ServerJsonRpcMessage> {
+    fn size(&self) -> usize {
+        0 // it would have to be written
+    }
+}
 
 /// Responses that stay to be read again after they were answered and left, and for how long.
 const MAX_LEFT: usize = 16;
@@ -143,7 +152,7 @@ impl Routes {
         self.last += 1;
         let mut response = Response { is_answered: true, ..Response::default() };
         response.outbox.join(self.last);
-        response.outbox.push(error);
+        response.outbox.push(Arc::new(error));
         response.outbox.complete();
         self.responses.insert(self.last, response);
         self.last
@@ -204,7 +213,7 @@ impl Routes {
                 _ => None,
             }),
         };
-        let is_full = self.outbox(place).is_some_and(|outbox| outbox.push(message));
+        let is_full = self.outbox(place).is_some_and(|outbox| outbox.push(Arc::new(message)));
         Ok(is_full.then_some(place))
     }
 
@@ -222,7 +231,7 @@ impl Routes {
         }
         if let Some(number) = self.keys.get(&Key::Request(id)).copied() {
             if let Some(response) = self.responses.get_mut(&number) {
-                response.outbox.push(message);
+                response.outbox.push(Arc::new(message));
             }
             self.complete(number);
         }
@@ -249,7 +258,7 @@ impl Routes {
         if !response.is_answered || response.outbox.has_readers() || is_left {
             return;
         }
-        if !response.outbox.is_worth_keeping(self.primes) {
+        if !response.outbox.can_be_resumed(self.primes) || !is_small(&response.outbox) {
             self.responses.remove(&number);
             return;
         }
@@ -259,6 +268,26 @@ impl Routes {
         {
             self.responses.remove(&oldest);
         }
+    }
+}
+
+/// Whether what a client would read again is not too much to keep.
+fn is_small(outbox: &Outbox) -> bool {
+    let mut room = Room(MAX_BYTES);
+    outbox.kept().all(|message| serde_json::to_writer(&mut room, message.as_ref()).is_ok())
+}
+
+/// Takes so many bytes and no more.
+struct Room(usize);
+
+impl io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 use super::lifetime::Lifetime;
 
 /// Requests whose answers are not written yet; more are refused.
-const MAX_REQUESTS: usize = 256;
+pub(crate) const MAX_REQUESTS: usize = 256;
 
 /// Why a session over standard input and output ended badly.
 #[derive(Debug, thiserror::Error)]

@@ -98,7 +98,7 @@ impl Opening {
 }
 
 impl Sessions {
-    pub(crate) fn new<H>(mount: &Mount<H>, idle: Duration) -> Self {
+    pub(crate) fn new<A>(mount: &Mount<A>, idle: Duration) -> Self {
         Self {
             known: Arc::default(),
             places: mount.places.clone(),

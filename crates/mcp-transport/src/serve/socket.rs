@@ -12,17 +12,14 @@ use axum::{
     Error, Extension,
     extract::{
         State, WebSocketUpgrade,
-        ws::{CloseFrame, Message, WebSocket, close_code, rejection::WebSocketUpgradeRejection},
+        ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code, rejection::WebSocketUpgradeRejection},
     },
     response::Response,
 };
+use bytes::Bytes;
 use futures_util::{
     SinkExt as _, StreamExt as _,
     stream::{SplitSink, SplitStream},
-};
-use rmcp::{
-    ServerHandler,
-    model::{ClientJsonRpcMessage, JsonRpcError, JsonRpcMessage, ServerJsonRpcMessage},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -32,8 +29,9 @@ use tokio_tungstenite::tungstenite;
 
 use super::{
     channel::{Ends, channel},
-    decode::{decode, invalid, too_large},
-    mount::Mount,
+    decode::{Heard, invalid, refused_text, too_large},
+    mount::{Answers, Mount},
+    outgoing::{Outflow, Outgoing},
     reply::{full, refuse},
 };
 
@@ -41,8 +39,8 @@ use super::{
 const READ_BUFFER: usize = 4 * 1024;
 
 /// Opens a WebSocket (`GET /ws`).
-pub(crate) async fn open<H: ServerHandler>(
-    State(mount): State<Arc<Mount<H>>>,
+pub(crate) async fn open<A: Answers>(
+    State(mount): State<Arc<Mount<A>>>,
     Extension(caller): Extension<Caller>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -67,26 +65,26 @@ pub(crate) async fn open<H: ServerHandler>(
 }
 
 /// Carries the messages of one session, until either side ends it.
-async fn converse<H: ServerHandler>(
+async fn converse<A: Answers>(
     socket: WebSocket,
-    mount: &Mount<H>,
+    mount: &Mount<A>,
     caller: Caller,
     place: OwnedSemaphorePermit,
 ) {
     let (mut sink, stream) = socket.split();
-    let (channel, Ends { incoming, outgoing, refusals }) = channel();
+    let (channel, Ends { incoming, outflow, refusals }) = channel();
     let line = Line { caller, heard: Mutex::new(Instant::now()), closing: OnceLock::new() };
     // When reading ends, the session ends; when the session has ended and its last message is sent, writing ends.
     let session = async {
-        mount.serve(channel, place).await;
+        A::serve(mount, channel, caller, place).await;
         pending().await
     };
     let read = async {
-        line.read(stream, incoming, refusals, mount.max_message).await;
+        line.read(stream, incoming, &refusals, mount.max_message).await;
         pending().await
     };
     tokio::select! {
-        () = line.write(&mut sink, outgoing, mount.timing.ping) => {}
+        () = line.write(&mut sink, outflow, mount.timing.ping) => {}
         () = read => {}
         () = session => {}
     }
@@ -106,34 +104,33 @@ struct Line {
 
 impl Line {
     /// Passes messages on until the client ends the connection or breaks its rules.
-    async fn read(
+    async fn read<M: Heard>(
         &self,
         mut stream: SplitStream<WebSocket>,
-        incoming: mpsc::Sender<Box<ClientJsonRpcMessage>>,
-        refusals: mpsc::WeakSender<Box<ServerJsonRpcMessage>>,
+        incoming: mpsc::Sender<Box<M>>,
+        refusals: &Outgoing,
         limit: usize,
     ) {
-        let refuse = async |refused: JsonRpcError| {
-            if let Some(refusals) = refusals.upgrade() {
-                let _ = refusals.send(Box::new(JsonRpcMessage::Error(refused))).await; // the session may have ended
-            }
+        let refuse = async |refused| {
+            let _ = refusals.push(refused).await; // the session may have ended
         };
         while let Some(frame) = stream.next().await {
             *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             let message = match frame {
-                Ok(Message::Text(text)) => decode(text.as_bytes()),
-                Ok(Message::Binary(_)) => Err(invalid(None, "messages come in text frames, not binary ones")),
+                Ok(Message::Text(text)) => M::read(Bytes::from(text), self.caller),
+                Ok(Message::Binary(_)) => {
+                    Err(refused_text(&invalid(None, "messages come in text frames, not binary ones")))
+                }
                 Ok(Message::Ping(_) | Message::Pong(_)) => continue, // answered already
                 Ok(Message::Close(_)) => return,
                 Err(error) if is_too_large(&error) => {
                     let _ = self.closing.set((close_code::SIZE, "the message is too large"));
-                    return refuse(too_large(limit)).await;
+                    return refuse(refused_text(&too_large(limit))).await;
                 }
                 Err(_) => return,
             };
             match message {
-                Ok(mut message) => {
-                    message.insert_extension(self.caller);
+                Ok(message) => {
                     if incoming.send(Box::new(message)).await.is_err() {
                         return;
                     }
@@ -144,18 +141,13 @@ impl Line {
     }
 
     /// Sends messages until the session ends, the client is silent for too long, or the connection breaks.
-    async fn write(
-        &self,
-        sink: &mut SplitSink<WebSocket, Message>,
-        mut outgoing: mpsc::Receiver<Box<ServerJsonRpcMessage>>,
-        ping: Duration,
-    ) {
+    async fn write(&self, sink: &mut SplitSink<WebSocket, Message>, mut outflow: Outflow, ping: Duration) {
         let mut pings = interval_at(Instant::now() + ping, ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let frame = tokio::select! {
-                message = outgoing.recv() => match message {
-                    Some(message) => Message::Text(serde_json::to_string(&message).unwrap_or_default().into()),
+                text = outflow.next() => match text.and_then(|text| Utf8Bytes::try_from(text.freeze()).ok()) {
+                    Some(text) => Message::Text(text),
                     None => return,
                 },
                 _ = pings.tick() => {

@@ -20,10 +20,6 @@ use axum::{
     },
 };
 use futures_util::stream;
-use rmcp::{
-    ServerHandler,
-    model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
-};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use url::form_urlencoded;
 use uuid::Uuid;
@@ -31,59 +27,60 @@ use uuid::Uuid;
 use super::{
     body,
     channel::{Ends, channel},
-    decode::decode,
-    mount::Mount,
-    reply::{busy, error, full, refuse},
+    decode::Heard as _,
+    mount::{Answers, Mount},
+    outgoing::Outflow,
+    reply::{busy, error_text, full, refuse},
 };
 
 /// How often a silent stream shows that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The open streams.
-pub(crate) struct Streams<H> {
-    mount: Arc<Mount<H>>,
-    open: Mutex<HashMap<String, Stream>>,
+pub(crate) struct Streams<A: Answers> {
+    mount: Arc<Mount<A>>,
+    open: Mutex<HashMap<String, Stream<A::Message>>>,
 }
 
-struct Stream {
-    incoming: mpsc::Sender<Box<ClientJsonRpcMessage>>,
+struct Stream<M> {
+    incoming: mpsc::Sender<Box<M>>,
     owner: Caller,
 }
 
 /// A stream that is in the register for as long as its client reads.
-struct Reader<H: ServerHandler> {
-    streams: Arc<Streams<H>>,
+struct Reader<A: Answers> {
+    streams: Arc<Streams<A>>,
     id: String,
-    outgoing: mpsc::Receiver<Box<ServerJsonRpcMessage>>,
+    outflow: Outflow,
 }
 
-impl<H> Streams<H> {
-    pub(crate) fn new(mount: Arc<Mount<H>>) -> Self {
+impl<A: Answers> Streams<A> {
+    pub(crate) fn new(mount: Arc<Mount<A>>) -> Self {
         Self { mount, open: Mutex::default() }
     }
 
     /// Nothing panics while this lock is held, so what it guards is whole.
-    fn open(&self) -> MutexGuard<'_, HashMap<String, Stream>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<String, Stream<A::Message>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Opens a stream (`GET /sse`). Its first event says where to post.
-pub(crate) async fn open<H: ServerHandler>(
-    State(streams): State<Arc<Streams<H>>>,
+pub(crate) async fn open<A: Answers>(
+    State(streams): State<Arc<Streams<A>>>,
     OriginalUri(uri): OriginalUri,
     Extension(owner): Extension<Caller>,
 ) -> Response {
     let Some(place) = streams.mount.place() else { return full() };
     let id = Uuid::new_v4().simple().to_string();
-    let (channel, Ends { incoming, outgoing, .. }) = channel();
+    let (channel, Ends { incoming, outflow, .. }) = channel();
     streams.open().insert(id.clone(), Stream { incoming, owner });
-    let reader = Reader { streams: streams.clone(), id, outgoing };
+    let reader = Reader { streams: streams.clone(), id, outflow };
 
     let mount = streams.mount.clone();
     let lifetime = mount.lifetime.clone();
     lifetime.open.spawn(async move {
-        mount.lifetime.cut.run_until_cancelled(mount.serve(channel, place)).await;
+        mount.lifetime.cut.run_until_cancelled(A::serve(&mount, channel, owner, place)).await;
     });
 
     let prefix = uri.path().strip_suffix("sse").unwrap_or("/");
@@ -92,7 +89,11 @@ pub(crate) async fn open<H: ServerHandler>(
     let events = stream::unfold((Some(endpoint), reader), |(first, mut reader)| async move {
         let event = match first {
             Some(endpoint) => endpoint,
-            None => Event::default().event("message").json_data(reader.outgoing.recv().await?).ok()?,
+            None => {
+                let text = reader.outflow.next().await?;
+                // JSON is UTF-8, and messages are written without line breaks.
+                Event::default().event("message").data(std::str::from_utf8(&text).ok()?)
+            }
         };
         Some((Ok::<_, Infallible>(event), (None, reader)))
     });
@@ -102,8 +103,8 @@ pub(crate) async fn open<H: ServerHandler>(
 }
 
 /// Takes one message for a stream (`POST /message?sessionId=ID`).
-pub(crate) async fn message<H: ServerHandler>(
-    State(streams): State<Arc<Streams<H>>>,
+pub(crate) async fn message<A: Answers>(
+    State(streams): State<Arc<Streams<A>>>,
     Extension(caller): Extension<Caller>,
     uri: Uri,
     body: Body,
@@ -125,11 +126,10 @@ pub(crate) async fn message<H: ServerHandler>(
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let mut message = match decode(&body.bytes) {
+    let message = match A::Message::read(body.bytes.clone(), caller) {
         Ok(message) => message,
-        Err(refused) => return error(StatusCode::BAD_REQUEST, &refused),
+        Err(refused) => return error_text(StatusCode::BAD_REQUEST, refused),
     };
-    message.insert_extension(caller);
     match incoming.try_send(Box::new(message)) {
         Ok(()) => (StatusCode::ACCEPTED, "Accepted").into_response(),
         Err(TrySendError::Full(_)) => {
@@ -147,7 +147,7 @@ fn session_id(uri: &Uri) -> Option<Cow<'_, str>> {
     pairs.find_map(|(name, value)| (name == "sessionId").then_some(value))
 }
 
-impl<H: ServerHandler> Drop for Reader<H> {
+impl<A: Answers> Drop for Reader<A> {
     fn drop(&mut self) {
         self.streams.open().remove(&self.id);
     }

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Longest line, in bytes.
-const MAX_LINE: usize = 4 << 20;
+pub(crate) const MAX_LINE: usize = 4 << 20;
 
 /// Serves one client on standard input and output until the input ends or `stop` resolves, and lets requests in flight
 /// finish.

@@ -22,7 +22,7 @@ use super::{
     body,
     decode::{decode, invalid},
     guard::Guard,
-    mount::Mount,
+    mount::{Handlers, Mount},
     reply::{error, full, refuse},
     sessions::{Opening, Sessions},
 };
@@ -35,11 +35,11 @@ const MAX_TEXT: usize = 4 * 1024;
 pub(crate) struct Streamable<H> {
     service: StreamableHttpService<Guard<H>, Sessions>,
     sessions: Arc<Sessions>,
-    mount: Arc<Mount<H>>,
+    mount: Arc<Mount<Handlers<H>>>,
 }
 
 impl<H: ServerHandler> Streamable<H> {
-    pub(crate) fn new(mount: Arc<Mount<H>>, sessions: Arc<Sessions>) -> Self {
+    pub(crate) fn new(mount: Arc<Mount<Handlers<H>>>, sessions: Arc<Sessions>) -> Self {
         // Host and Origin are checked for all transports alike, before a request comes here.
         let config = StreamableHttpServerConfig::default()
             .disable_allowed_hosts()
@@ -49,7 +49,8 @@ impl<H: ServerHandler> Streamable<H> {
             .with_json_response(true)
             .with_cancellation_token(mount.lifetime.cut.clone());
         let handlers = mount.clone();
-        let service = StreamableHttpService::new(move || Ok(handlers.handler()), sessions.clone(), config);
+        let service =
+            StreamableHttpService::new(move || Ok(handlers.answers.handler()), sessions.clone(), config);
         Self { service, sessions, mount }
     }
 

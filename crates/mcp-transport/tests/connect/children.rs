@@ -32,37 +32,37 @@ initialize() {
 called() { answer '"result":{"content":[{"type":"text","text":"called"}]}'; }
 "#;
 
-fn shell(script: &str) -> ServerCommand {
+pub fn shell(script: &str) -> ServerCommand {
     ServerCommand::new("sh").argument("-c").argument(format!("{SERVER}\n{script}"))
 }
 
 /// A pipe whose reader learns when the last process that has it open is gone.
-struct Lifeline(TempDir);
+pub struct Lifeline(TempDir);
 
 impl Lifeline {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempdir().unwrap();
         assert!(Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap().success());
         Self(folder)
     }
 
     /// The child holds it as number 9, and so does whatever it starts.
-    fn hold(&self, script: &str) -> ServerCommand {
+    pub fn hold(&self, script: &str) -> ServerCommand {
         shell(&format!("exec 9>\"$LIFELINE\"\n{script}")).variable("LIFELINE", self.pipe().to_str().unwrap())
     }
 
-    fn pipe(&self) -> std::path::PathBuf {
+    pub fn pipe(&self) -> std::path::PathBuf {
         self.0.path().join("pipe")
     }
 
     /// Starts to watch. It is read to the end when everybody is gone.
-    fn watch(&self) -> tokio::task::JoinHandle<Vec<u8>> {
+    pub fn watch(&self) -> tokio::task::JoinHandle<Vec<u8>> {
         let pipe = self.pipe();
         tokio::task::spawn_blocking(move || fs::read(pipe).unwrap())
     }
 }
 
-fn options(grace: Duration) -> ConnectOptions {
+pub fn options(grace: Duration) -> ConnectOptions {
     ConnectOptions { grace, ..era(Era::Auto) }
 }
 
@@ -214,12 +214,14 @@ async fn a_child_sees_a_clean_environment_its_own_variables_and_its_directory() 
 }
 
 #[tokio::test]
-async fn a_banner_on_standard_output_does_no_harm_and_an_endless_line_ends_the_connection() {
-    let script = "called() { printf '%3000s\\n' x; }; echo 'Server started.'; printf '\\377\\n'; serve";
+async fn neither_a_banner_on_standard_output_nor_a_line_that_is_too_long_does_harm() {
+    let script = "called() { printf '%3000s\\n' x; answer '\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"called\"}]}'; }
+        discover() { answer \"$(printf '\"result\":\"%3000s\"' x)\"; }
+        echo 'Server started.'; printf '\\377\\n'; serve";
     let options = ConnectOptions { message_bytes: 2_000, ..options(SHORT) };
     let client = connect(&shell(script).into(), (), &options).await.unwrap();
-    assert!(matches!(call(&client, "count").await, Err(ServiceError::TransportClosed)));
-    soon(client.ended()).await;
+    assert!(call(&client, "count").await.is_ok());
+    assert!(!client.is_ended());
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ async fn a_user_name_and_password_in_the_url_are_sent_as_the_credential_and_neve
 
 /// A scripted server of HTTP+SSE.
 #[derive(Clone)]
-struct Scripted {
+pub struct Scripted {
     endpoint: String,
     answers: mpsc::Sender<Event>,
     stream: Arc<Mutex<Option<mpsc::Receiver<Event>>>>,
@@ -148,12 +148,12 @@ struct Scripted {
 }
 
 impl Scripted {
-    fn new(endpoint: &str, refusal: StatusCode) -> Self {
+    pub fn new(endpoint: &str, refusal: StatusCode) -> Self {
         let (answers, stream) = mpsc::channel(8);
         Self { endpoint: endpoint.to_owned(), answers, stream: Arc::new(Mutex::new(Some(stream))), refusal }
     }
 
-    async fn serve(self) -> String {
+    pub async fn serve(self) -> String {
         let router = Router::new().route("/sse", get(open)).route("/message", post(take)).with_state(self);
         format!("http://{}/sse", serve(router).await)
     }
