@@ -7,14 +7,16 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use crate::line_buffer::LineBuffer;
 
 /// The crates of this workspace. Others log requests, headers and bodies at their lower levels.
-const OURS: [&str; 17] = [
+const OURS: [&str; 19] = [
     "conformance_bridge",
     "conformance_client",
     "conformance_server",
     "e2e",
+    "gateway",
     "http_server",
     "ledger",
     "mcp_client",
+    "mcp_gateway",
     "mcp_transport",
     "oauth",
     "providers",

@@ -1,0 +1,42 @@
+//! From a client's request to an upstream and back, across eras.
+
+mod asking;
+mod audience;
+mod call;
+mod client;
+mod exchange;
+mod forward;
+mod glance;
+mod input;
+mod introductions;
+mod known_tasks;
+mod level;
+mod lists;
+mod mailbox;
+mod meta;
+mod methods;
+mod named;
+mod newer_feed;
+mod older_feed;
+mod parked;
+mod questions;
+mod results;
+pub(crate) mod revision;
+mod rounds;
+mod sealed;
+mod states;
+mod streams;
+mod subscriptions;
+mod task_lists;
+mod tasks;
+mod uris;
+mod wishes;
+
+pub(crate) use asking::ask;
+pub(crate) use exchange::Exchange;
+pub(crate) use known_tasks::KnownTasks;
+pub(crate) use level::Level;
+pub(crate) use methods::answer;
+pub(crate) use parked::Parked;
+pub(crate) use sealed::Seal;
+pub(crate) use subscriptions::Subscriptions;

@@ -1,0 +1,97 @@
+//! What each method means to the gateway.
+
+use std::sync::Arc;
+
+use json_rpc::{Members, MembersError, Outcome, Raw, Request};
+use mcp_transport::Link;
+
+use super::{call, client::Client, forward::Forward, introductions, lists, named, tasks};
+use crate::{catalogue::Kind, errors, fleet::Repeat, relay::Relay, session::Session};
+
+/// Methods that only one of the eras has: whether that is the newer one.
+const OF_ONE_ERA: [(&str, bool); 10] = [
+    ("initialize", false),
+    ("ping", false),
+    ("logging/setLevel", false),
+    ("resources/subscribe", false),
+    ("resources/unsubscribe", false),
+    ("tasks/list", false),
+    ("tasks/result", false),
+    ("server/discover", true),
+    ("subscriptions/listen", true),
+    ("tasks/update", true),
+];
+
+/// One request of a client, read as far as all methods need it.
+pub(crate) struct Incoming {
+    pub(crate) client: Client,
+    pub(crate) link: Link,
+    pub(crate) method: std::borrow::Cow<'static, str>,
+    /// The parameters as they came; those that the call of a method needs are read from them.
+    pub(crate) params: Members,
+    /// `_meta` without what is between the client and the gateway alone.
+    pub(crate) meta: Members,
+}
+
+impl Incoming {
+    /// A parameter that must be a text.
+    pub(super) fn text(&self, name: &str) -> Result<String, Raw> {
+        let text = self.params.get(name).and_then(|text| text.parse().ok());
+        text.ok_or_else(|| errors::invalid_params(format!("{name} must be a text")))
+    }
+}
+
+/// Answers one request.
+pub(crate) async fn answer(
+    relay: &Arc<Relay>,
+    session: &Arc<Session>,
+    request: Request,
+    link: Link,
+) -> Outcome {
+    let params = members(request.params.as_ref(), "params")?;
+    let mut meta = members(params.get("_meta"), "_meta")?;
+    let client = Client::of(session, &request.method, &mut meta)?;
+    let incoming = Incoming { client, link, method: request.method, params, meta };
+    let is_modern = incoming.client.is_modern;
+    let is_of_another_era = |(method, its): &(&str, bool)| *method == incoming.method && *its != is_modern;
+    if OF_ONE_ERA.iter().any(is_of_another_era) {
+        return Err(errors::method_not_found("the revision of this request has no such method"));
+    }
+    match incoming.method.as_ref() {
+        "tools/call" => named::call_tool(relay, incoming).await,
+        "prompts/get" => named::get_prompt(relay, incoming).await,
+        "resources/read" => named::read_resource(relay, incoming).await,
+        "completion/complete" => named::complete(relay, incoming).await,
+        "tools/list" => lists::list(relay, Kind::Tools, &incoming).await,
+        "prompts/list" => lists::list(relay, Kind::Prompts, &incoming).await,
+        "resources/list" => lists::list(relay, Kind::Resources, &incoming).await,
+        "resources/templates/list" => lists::list(relay, Kind::Templates, &incoming).await,
+        "initialize" => introductions::initialize(relay, session, &incoming.params).await,
+        "server/discover" => introductions::discover(relay).await,
+        "ping" => Ok(Raw::empty_object()),
+        "logging/setLevel" => relay.subscriptions.set_level(&incoming).await,
+        "resources/subscribe" => relay.subscriptions.subscribe(relay, &incoming).await,
+        "resources/unsubscribe" => relay.subscriptions.unsubscribe(&incoming),
+        "subscriptions/listen" => relay.subscriptions.listen(relay, &incoming).await,
+        method if method.starts_with("tasks/") => tasks::answer(relay, incoming).await,
+        _ => unknown(relay, incoming).await,
+    }
+}
+
+/// A method that the gateway does not know goes to the only upstream, if there is just one.
+async fn unknown(relay: &Arc<Relay>, incoming: Incoming) -> Outcome {
+    let view = relay.view();
+    let sole = view.catalogue.sole().and_then(|name| view.members.get(&name));
+    let Some(member) = sole else {
+        return Err(errors::method_not_found(
+            "the gateway does not know this method, and has not just one upstream to ask",
+        ));
+    };
+    let (forward, client, link) = Forward::of(incoming, member.upstream.clone(), String::new());
+    call::carry(relay, client, link, Forward { repeat: Repeat::Never, ..forward }).await
+}
+
+fn members(object: Option<&Raw>, what: &str) -> Result<Members, Raw> {
+    let members = object.map_or_else(|| Ok(Members::default()), Members::of);
+    members.map_err(|wrong: MembersError| errors::invalid_params(format!("{what} is wrong: {wrong}")))
+}

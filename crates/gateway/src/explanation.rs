@@ -1,0 +1,20 @@
+//! Why a name is there, or is not.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+/// What is known of a name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The name that was asked for.
+    pub name: String,
+    /// What it is: `tool`, `prompt`, `resource` or `resource template`; `None` when it is nothing.
+    pub kind: Option<Cow<'static, str>>,
+    /// The upstream that it leads to.
+    pub upstream: Option<String>,
+    /// Its name there.
+    pub name_there: Option<String>,
+    /// Why it is there, or is not; and what to do.
+    pub reasons: Vec<String>,
+}

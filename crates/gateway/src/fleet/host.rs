@@ -1,0 +1,178 @@
+//! What a server says and asks outside of requests, and whom it can mean.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use json_rpc::{Notification, Outcome, Raw};
+use mcp_transport::LineHost;
+use tokio::time::{Instant, timeout};
+
+use super::{Audience, changes::Changes, desk::lock, party::LONGEST_QUESTION, site::Site};
+use crate::errors;
+
+/// How long a server may take to notice that a call was cancelled. What it says and asks meanwhile may be about that call.
+const LINGERS: Duration = Duration::from_secs(3);
+
+/// The gateway's end of one connection: hears what comes outside of requests, and knows who uses the connection.
+pub(super) struct Host {
+    pub(super) site: Arc<Site>,
+    /// Whose connection it is, if it is one client's alone.
+    pub(super) session: Option<u64>,
+    traffic: Mutex<Traffic>,
+}
+
+/// Who uses a connection, and has used it.
+struct Traffic {
+    /// Sessions whose calls are under way, and how many; requests without a session are all alike.
+    callers: Vec<(Option<u64>, usize)>,
+    /// The last two sessions whose calls were given up, and when: while there are two it does not matter whether there were more.
+    left: Vec<(Option<u64>, Instant)>,
+    begun: u64,
+    answered: u64,
+    last_used: Instant,
+}
+
+/// How far a call came on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It was not delivered.
+    Undelivered,
+    /// Nobody waits for its answer any more, and the server may be at work on it.
+    GivenUp,
+    Answered,
+}
+
+/// How a connection is and was used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Use {
+    pub(super) is_used: bool,
+    pub(super) begun: u64,
+    pub(super) answered: u64,
+    pub(super) last_used: Instant,
+}
+
+impl Host {
+    pub(super) fn new(site: Arc<Site>, session: Option<u64>) -> Self {
+        let traffic = Traffic {
+            callers: Vec::new(),
+            left: Vec::new(),
+            begun: 0,
+            answered: 0,
+            last_used: Instant::now(),
+        };
+        Self { site, session, traffic: Mutex::new(traffic) }
+    }
+
+    /// A call of this session begins.
+    pub(super) fn begin(&self, session: Option<u64>) {
+        let mut traffic = lock(&self.traffic);
+        traffic.begun += 1;
+        match traffic.callers.iter_mut().find(|(caller, _)| *caller == session) {
+            Some((_, calls)) => *calls += 1,
+            None => traffic.callers.push((session, 1)),
+        }
+    }
+
+    /// A call of this session is over.
+    pub(super) fn end(&self, session: Option<u64>, fate: Fate) {
+        let mut traffic = lock(&self.traffic);
+        let now = Instant::now();
+        traffic.answered += u64::from(fate == Fate::Answered);
+        traffic.last_used = now;
+        if fate == Fate::GivenUp {
+            traffic.left.retain(|(left, _)| *left != session);
+            traffic.left.push((session, now));
+            if traffic.left.len() > 2 {
+                traffic.left.remove(0);
+            }
+        }
+        if let Some(place) = traffic.callers.iter().position(|(caller, _)| *caller == session) {
+            traffic.callers[place].1 -= 1;
+            if traffic.callers[place].1 == 0 {
+                traffic.callers.swap_remove(place);
+            }
+        }
+    }
+
+    /// The connection has been made anew: what was given up before is no business of this one.
+    pub(super) fn begin_anew(&self) {
+        lock(&self.traffic).left.clear();
+    }
+
+    pub(super) fn usage(&self) -> Use {
+        let traffic = lock(&self.traffic);
+        let Traffic { begun, answered, last_used, .. } = *traffic;
+        Use { is_used: !traffic.callers.is_empty(), begun, answered, last_used }
+    }
+
+    fn audience(&self) -> Audience {
+        if let Some(session) = self.session {
+            return Audience::Session(session);
+        }
+        let mut traffic = lock(&self.traffic);
+        traffic.left.retain(|(_, when)| when.elapsed() < LINGERS);
+        let left = traffic.left.iter().map(|(session, _)| *session);
+        let mut concerned = traffic.callers.iter().map(|(session, _)| *session).chain(left);
+        match concerned.next() {
+            None => Audience::Everybody,
+            Some(Some(session)) if concerned.all(|other| other == Some(session)) => {
+                Audience::Session(session)
+            }
+            Some(_) => Audience::Several,
+        }
+    }
+
+    /// Takes what is no request's business, although it may have come with one; gives back what is.
+    pub(super) fn keep(&self, notification: Notification) -> Option<Notification> {
+        if let Some(kinds) = Changes::named_by(&notification.method) {
+            self.site.changes.note(kinds);
+            return None;
+        }
+        if notification.method != "notifications/resources/updated" {
+            return Some(notification);
+        }
+        self.pass_on(notification);
+        None
+    }
+
+    fn pass_on(&self, notification: Notification) {
+        if let Some(observer) = self.site.desk.observer.upgrade() {
+            observer.told(&self.site.desk.name, self.site.place, self.audience(), notification);
+        }
+    }
+}
+
+#[async_trait]
+impl LineHost for Host {
+    fn told(&self, notification: Notification) {
+        if let Some(notification) = self.keep(notification) {
+            self.pass_on(notification);
+        }
+    }
+
+    async fn asked(&self, method: &str, params: Option<Raw>) -> Outcome {
+        // A server keeps roots for as long as the connection lives: one client's must not become another's.
+        if method == "roots/list" && self.session.is_none() {
+            return Err(errors::not_answered(
+                "several clients share this connection, each with roots of its own: ask during a request, or set sessions = \"per_client\" for this upstream",
+            ));
+        }
+        match (self.audience(), self.site.desk.observer.upgrade()) {
+            (_, None) => Err(errors::not_answered("the gateway is being shut down")),
+            (Audience::Session(session), Some(observer)) => {
+                let answer = observer.asked(&self.site.desk.name, session, method, params);
+                let answer = timeout(LONGEST_QUESTION, answer).await;
+                answer.unwrap_or_else(|_late| Err(errors::not_answered("the client did not answer in time")))
+            }
+            (Audience::Everybody, _) => {
+                Err(errors::not_answered("no client is calling, so that nobody can be asked"))
+            }
+            (Audience::Several, _) => Err(errors::not_answered(
+                "several clients are calling, and it cannot be told which of them is asked: set sessions = \"per_client\" for this upstream",
+            )),
+        }
+    }
+}
