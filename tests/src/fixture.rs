@@ -7,6 +7,7 @@
     reason = "it serves clients of both eras, and the newer one deprecates parts of the older"
 )]
 
+mod asking;
 mod call;
 mod content;
 mod extras;
@@ -22,7 +23,7 @@ mod state;
 mod tests;
 mod tools;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use mcp_transport::{ClientLog, Subscriber, Subscribers, is_modern, page};
 use rmcp::{
@@ -31,16 +32,22 @@ use rmcp::{
         CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams, CompleteResult,
         GetPromptRequestParams, GetPromptResponse, GetSkillRequestParams, GetSkillResult, GetTaskParams,
         GetTaskResult, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-        ListSkillsResult, ListToolsResult, PaginatedRequestParams, ReadResourceDirectoryRequestParams,
-        ReadResourceDirectoryResult, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
-        ServerConfig, SetLevelRequestMethod, SetLevelRequestParams, SubscribeRequestParams,
-        SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
+        ListSkillsResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion,
+        ReadResourceDirectoryRequestParams, ReadResourceDirectoryResult, ReadResourceRequestParams,
+        ReadResourceResponse, ServerCapabilities, ServerConfig, SetLevelRequestMethod, SetLevelRequestParams,
+        SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
     task_manager::TaskManager,
 };
 
-use self::{call::Call, extras::Extras, state::Seal};
+use self::{
+    asking::{Input, MAX_ROUNDS, ask, too_many_rounds},
+    call::Call,
+    extras::Extras,
+    input_required::Round,
+    state::Seal,
+};
 
 /// Longest page of a list. The suite reads one page of some lists, so everything is on the first.
 const PAGE: usize = 100;
@@ -49,8 +56,21 @@ const PAGE: usize = 100;
 #[derive(Clone, Default)]
 pub struct Everything(Arc<Shared>);
 
+/// The versions of the protocol that a server speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Versions {
+    /// All that there are.
+    #[default]
+    All,
+    /// 2025-11-25 and earlier.
+    Legacy,
+    /// 2026-07-28.
+    Modern,
+}
+
 #[derive(Default)]
 struct Shared {
+    versions: Versions,
     extras: Extras,
     seal: Seal,
     subscribers: Subscribers,
@@ -65,6 +85,14 @@ impl Drop for Shared {
 }
 
 impl Everything {
+    /// One that speaks these versions only.
+    #[must_use]
+    pub fn of(versions: Versions) -> Self {
+        let mut shared = Shared::default();
+        shared.versions = versions;
+        Self(Arc::new(shared))
+    }
+
     /// What serves a new session, or a request that belongs to none.
     #[must_use]
     pub fn session(&self) -> Session {
@@ -107,6 +135,17 @@ impl ServerHandler for Session {
         ServerConfig::new(capabilities).with_server_info(implementation)
     }
 
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        let known = ProtocolVersion::KNOWN_VERSIONS.iter();
+        match self.shared.versions {
+            Versions::All => Cow::Borrowed(ProtocolVersion::KNOWN_VERSIONS),
+            Versions::Legacy => {
+                known.filter(|version| **version < ProtocolVersion::V_2026_07_28).cloned().collect()
+            }
+            Versions::Modern => Cow::Borrowed(&[ProtocolVersion::V_2026_07_28]),
+        }
+    }
+
     async fn list_tools(&self, request: Page, _: Context) -> Result<ListToolsResult, ErrorData> {
         let (tools, next) = page(&tools::listed(&self.shared.extras), request, PAGE)?;
         Ok(ListToolsResult { next_cursor: next, ..ListToolsResult::with_all_items(tools) })
@@ -118,10 +157,19 @@ impl ServerHandler for Session {
 
     async fn call_tool(
         &self,
-        request: CallToolRequestParams,
+        mut request: CallToolRequestParams,
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
-        tools::call(&Call::new(self, request, &context)).await
+        let mut input = Input::of(request.input_responses.take(), request.request_state.take(), &context);
+        for _ in 0..MAX_ROUNDS {
+            match tools::call(&Call::new(self, &request, input, &context)).await? {
+                CallToolResponse::InputRequired(required) if !is_modern(&context) => {
+                    input = ask(required, &context).await?;
+                }
+                answer => return Ok(answer),
+            }
+        }
+        Err(too_many_rounds())
     }
 
     async fn list_prompts(&self, request: Page, _: Context) -> Result<ListPromptsResult, ErrorData> {
@@ -131,10 +179,19 @@ impl ServerHandler for Session {
 
     async fn get_prompt(
         &self,
-        request: GetPromptRequestParams,
+        mut request: GetPromptRequestParams,
         context: Context,
     ) -> Result<GetPromptResponse, ErrorData> {
-        prompts::get(&request, &self.shared.extras, &context)
+        let mut input = Input::of(request.input_responses.take(), request.request_state.take(), &context);
+        for _ in 0..MAX_ROUNDS {
+            match prompts::get(&request, &self.shared.extras, &Round::new(input, &context))? {
+                GetPromptResponse::InputRequired(required) if !is_modern(&context) => {
+                    input = ask(required, &context).await?;
+                }
+                answer => return Ok(answer),
+            }
+        }
+        Err(too_many_rounds())
     }
 
     async fn complete(

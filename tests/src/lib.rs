@@ -8,6 +8,7 @@ pub mod ledger_file;
 pub mod lossy_proxy;
 pub mod mcp_client;
 pub mod messenger;
+pub mod moody;
 pub mod programs;
 pub mod stubs;
 pub mod world;

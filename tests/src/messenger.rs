@@ -40,7 +40,40 @@ impl Messenger {
     /// When it does not start or does not speak MCP.
     pub async fn start(home: &Path, variables: &HashMap<String, String>, era: Era) -> anyhow::Result<Self> {
         let mut command = Command::from(programs::clean("server-a", home)?);
-        command.envs(variables).kill_on_drop(true);
+        command.envs(variables);
+        Self::connect(command, era).await
+    }
+
+    /// The same with mcp-gateway in between, which starts server-a and speaks for it.
+    ///
+    /// # Errors
+    /// As [`Messenger::start`].
+    pub async fn start_behind_gateway(
+        home: &Path,
+        variables: &HashMap<String, String>,
+        era: Era,
+    ) -> anyhow::Result<Self> {
+        let gateway = programs::mcp_gateway()?;
+        let server_a = programs::folder()?.join("server-a").with_extension(std::env::consts::EXE_EXTENSION);
+        // A text in JSON is one in TOML too.
+        let text = |text: &dyn std::fmt::Display| Value::from(text.to_string()).to_string();
+        let mut document = format!(
+            "[upstream.messenger]\nprefix = \"\"\ncommand = [{}]\ndirectory = {}\n[upstream.messenger.environment]\n",
+            text(&server_a.display()),
+            text(&home.display()),
+        );
+        for (name, value) in variables {
+            document.push_str(&format!("{name} = {}\n", text(value)));
+        }
+        let file = home.join("gateway.toml");
+        std::fs::write(&file, document)?;
+        let mut command = Command::from(programs::clean_at(gateway, home));
+        command.arg("--config").arg(file).arg("stdio");
+        Self::connect(command, era).await
+    }
+
+    async fn connect(mut command: Command, era: Era) -> anyhow::Result<Self> {
+        command.kill_on_drop(true);
         let (transport, stderr) = TokioChildProcess::builder(command).stderr(Stdio::piped()).spawn()?;
         let process = transport.id();
         let mut stderr = stderr.context("server-a has no standard error")?;

@@ -55,15 +55,30 @@ fn cargo() -> Option<std::ffi::OsString> {
 /// # Errors
 /// As [`folder`].
 pub fn mcp_client() -> anyhow::Result<&'static Path> {
-    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    static PROGRAM: Built = OnceLock::new();
+    built(&PROGRAM, "mcp-client")
+}
+
+/// The path of `mcp-gateway`, likewise.
+///
+/// # Errors
+/// As [`folder`].
+pub fn mcp_gateway() -> anyhow::Result<&'static Path> {
+    static PROGRAM: Built = OnceLock::new();
+    built(&PROGRAM, "mcp-gateway")
+}
+
+type Built = OnceLock<Result<PathBuf, String>>;
+
+fn built(program: &'static Built, name: &str) -> anyhow::Result<&'static Path> {
     let find = || {
         let folder = folder()?;
         if let Some(cargo) = cargo() {
-            build(&cargo, folder, &["mcp-client"])?;
+            build(&cargo, folder, &[name])?;
         }
-        Ok(folder.join("mcp-client").with_extension(std::env::consts::EXE_EXTENSION))
+        Ok(folder.join(name).with_extension(std::env::consts::EXE_EXTENSION))
     };
-    let found = PROGRAM.get_or_init(|| find().map_err(|error: anyhow::Error| format!("{error:#}")));
+    let found = program.get_or_init(|| find().map_err(|error: anyhow::Error| format!("{error:#}")));
     found.as_deref().map_err(|error| anyhow::anyhow!("{error}"))
 }
 
@@ -283,9 +298,15 @@ impl Output {
 /// # Errors
 /// When the programs are not there.
 pub fn clean(name: &str, home: &Path) -> anyhow::Result<Command> {
-    let mut command = Command::new(folder()?.join(name));
+    Ok(clean_at(&folder()?.join(name), home))
+}
+
+/// The same for the program at this path.
+#[must_use]
+pub fn clean_at(program: &Path, home: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(home).env_clear().env("HOME", home);
-    Ok(command)
+    command
 }
 
 fn collect(

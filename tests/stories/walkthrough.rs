@@ -33,7 +33,16 @@ async fn messenger(home: &Path, server_b: &str, era: Era) -> anyhow::Result<Mess
 
 #[tokio::test]
 async fn the_walkthrough_shows_every_step_and_ends_with_0() -> Story {
-    let (status, text) = walk(&[]).await?;
+    shows_every_step(&[]).await
+}
+
+#[tokio::test]
+async fn the_walkthrough_sees_no_difference_when_the_gateway_is_in_between() -> Story {
+    shows_every_step(&["--gateway"]).await
+}
+
+async fn shows_every_step(arguments: &[&str]) -> Story {
+    let (status, text) = walk(arguments).await?;
     assert_eq!(status.code(), Some(0), "{text}");
     for line in [
         "✓ Server B is healthy",

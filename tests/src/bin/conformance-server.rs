@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Context as _;
 use clap::Parser;
-use e2e::fixture::Everything;
+use e2e::fixture::{Everything, Versions};
 use mcp_transport::{NetworkServer, NetworkSettings, TransportKind, serve_stdio};
 use telemetry::LogSettings;
 
@@ -22,6 +22,9 @@ struct Config {
     /// Port to listen on; 0 picks a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// Versions of the protocol that it speaks.
+    #[arg(long, default_value = "all")]
+    versions: Versions,
     /// MCP over the network.
     #[command(flatten)]
     network: NetworkSettings,
@@ -34,7 +37,7 @@ struct Config {
 async fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     let _log = telemetry::init(&config.log).context("the log could not start")?;
-    let everything = Everything::default();
+    let everything = Everything::of(config.versions);
     let stop = telemetry::shutdown_signal();
     match config.transport {
         TransportKind::Stdio => Ok(serve_stdio(everything.session(), stop).await?),

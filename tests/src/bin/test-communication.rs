@@ -25,6 +25,9 @@ struct Arguments {
     /// Its key, if it needs one.
     #[arg(long, env = "SERVER_B_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
+    /// Put mcp-gateway between the assistant and server-a.
+    #[arg(long)]
+    gateway: bool,
 }
 
 #[tokio::main]
@@ -56,7 +59,7 @@ async fn walk(arguments: Arguments) -> anyhow::Result<()> {
         ("SERVER_B_API_KEY", arguments.api_key.as_deref().unwrap_or_default()),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let messenger = start_server_a(home.path(), &variables).await?;
+    let messenger = start_server_a(home.path(), &variables, arguments.gateway).await?;
 
     let provider = health(&messenger).await?;
     models(&messenger).await?;
@@ -85,7 +88,13 @@ fn start_server_b() -> anyhow::Result<ServerB> {
 async fn start_server_a(
     home: &std::path::Path,
     variables: &HashMap<String, String>,
+    behind_gateway: bool,
 ) -> anyhow::Result<Messenger> {
+    if behind_gateway {
+        say("    through mcp-gateway");
+        let started = Messenger::start_behind_gateway(home, variables, Era::Modern).await;
+        return started.context("Server A did not start behind mcp-gateway");
+    }
     Messenger::start(home, variables, Era::Modern).await.context("Server A did not start")
 }
 

@@ -30,6 +30,13 @@ pub enum Fault {
     Hangs,
     /// It does not end when its input is closed, nor at SIGTERM, but when it is released.
     Stubborn,
+    /// It ends before it has answered anything, until it is released.
+    Stillborn,
+    /// It ends when it is called, and the next one has no tools until it is released. It does not tell that they have changed.
+    Empties,
+    /// The first one ends when it is called, each time before it has answered; the next one answers. Beside `echo` it has `look`, which is
+    /// read-only, and `put`, which is idempotent, and tells each call.
+    Forgets,
 }
 
 /// A server with one thing wrong. Its tool `echo` has the fault, its tool `safe` has not.
@@ -72,6 +79,7 @@ impl Server {
             return Ok(());
         };
         match self.fault {
+            Fault::Stillborn if !self.puppet.is_released() => std::process::exit(7),
             Fault::Silent => return Ok(()),
             Fault::Garbage => return client.send("%PDF-1.7 this is { no JSON \u{1b}[31m"),
             _ => {}
@@ -101,8 +109,17 @@ impl Server {
         let schema = json!({"type": "object", "properties": {"message": {"type": "string"}}});
         let tool = |name: String| json!({"name": name, "description": "answers", "inputSchema": schema});
         let mut tools = vec![tool("echo".into()), tool("safe".into())];
-        if self.fault == Fault::Changes {
-            tools.push(tool(format!("of_life_{life}")));
+        match self.fault {
+            Fault::Changes => tools.push(tool(format!("of_life_{life}"))),
+            Fault::Empties if life == 1 && !self.puppet.is_released() => tools.clear(),
+            Fault::Forgets => {
+                for (name, hint) in [("look", "readOnlyHint"), ("put", "idempotentHint")] {
+                    let mut tool = tool(name.to_owned());
+                    tool["annotations"] = json!({hint: true});
+                    tools.push(tool);
+                }
+            }
+            _ => {}
         }
         json!({"tools": tools})
     }
@@ -114,7 +131,16 @@ impl Server {
         }
         let echo = format!("echo: {message}");
         match self.fault {
-            Fault::Dies | Fault::Changes => {
+            Fault::Forgets => {
+                let name = call["name"].as_str().unwrap_or_default();
+                self.puppet.tell(&format!("called {name}"));
+                if self.puppet.life() == 0 {
+                    std::process::exit(7)
+                }
+                self.send_text(id, &echo, client)
+            }
+            Fault::Empties if self.puppet.life() > 0 => self.send_text(id, &echo, client),
+            Fault::Dies | Fault::Changes | Fault::Empties => {
                 self.puppet.tell("called");
                 eprintln!("{LAST_WORDS}");
                 std::process::exit(7)

@@ -1,7 +1,7 @@
 //! The strings between a test and its failing servers: one TCP connection for each process.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     io::{self, BufRead as _, BufReader, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -38,8 +38,10 @@ impl Puppet {
         let mut line = String::new();
         writeln!(&stream, "pid {}", std::process::id())?;
         orders.read_line(&mut line)?;
-        let life = line.trim().parse().map_err(io::Error::other)?;
-        let released = Arc::new(Released::default());
+        let life = line.trim().trim_end_matches(" go");
+        let released =
+            Arc::new(Released { yes: Mutex::new(life.len() < line.trim().len()), ..Released::default() });
+        let life = life.parse().map_err(io::Error::other)?;
         let release = released.clone();
         std::thread::spawn(move || {
             // The only order that there is; a test that ends releases all.
@@ -60,6 +62,12 @@ impl Puppet {
     pub fn tell(&self, event: &str) {
         // A test that has ended does not want to know.
         let _ = writeln!(&*self.stream, "{event}");
+    }
+
+    /// Whether the test lets it go on.
+    #[must_use]
+    pub fn is_released(&self) -> bool {
+        *self.released.yes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the test lets it go on.
@@ -87,8 +95,8 @@ struct Shared {
 struct Seen {
     events: Vec<String>,
     lives: usize,
-    alive: HashSet<usize>,
-    streams: Vec<TcpStream>,
+    alive: HashMap<usize, TcpStream>,
+    is_released: bool,
 }
 
 impl Strings {
@@ -150,9 +158,17 @@ impl Strings {
         self.shared.seen().lives
     }
 
-    /// Lets all servers go on.
+    /// How often servers told something that begins with `event`.
+    #[must_use]
+    pub fn count(&self, event: &str) -> usize {
+        self.shared.seen().events.iter().filter(|said| said.starts_with(event)).count()
+    }
+
+    /// Lets all servers go on, also those that come later.
     pub fn release(&self) {
-        for mut stream in &self.shared.seen().streams {
+        let mut seen = self.shared.seen();
+        seen.is_released = true;
+        for mut stream in seen.alive.values() {
             // It may be gone.
             let _ = stream.write_all(b"go\n");
         }
@@ -206,10 +222,10 @@ impl Shared {
         self.change(|seen| {
             life = seen.lives;
             seen.lives += 1;
-            seen.alive.insert(life);
+            let order = if seen.is_released { " go" } else { "" };
             // A server that is gone already is noticed below.
-            let _ = writeln!(&stream, "{life}");
-            seen.streams.push(stream);
+            let _ = writeln!(&stream, "{life}{order}");
+            seen.alive.insert(life, stream);
         });
         for line in BufReader::new(reader).lines() {
             let Ok(line) = line else { break };

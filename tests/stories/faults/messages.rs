@@ -68,7 +68,7 @@ fn a_child_that_fails_is_described_within_its_time_limit_and_leaves_nothing_behi
         case("silent", &NEVER_READY, UNREACHABLE, &["within 1s"]),
         case("garbage", &NEVER_READY, UNREACHABLE, &["within 1s"]),
         case("hangs", &NEVER_ANSWERS, UNREACHABLE, &["no answer within 1s"]),
-        case("huge", &[], UNREACHABLE, &["bytes"]),
+        case("huge", &[], PROTOCOL, &["bytes"]),
     ] {
         let strings = Strings::new()?;
         check(&case, &client, &failing("broken", case.fault, &strings)?, &strings)?;
