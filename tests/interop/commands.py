@@ -22,9 +22,16 @@ FAILED_TOOL, USAGE, INTERRUPTED = 1, 2, 130
 class Client:
     """mcp-client with one server, which it knows by the name `peer`."""
 
-    def __init__(self, folder, address):
-        self.folder, self.address = folder, address
-        self.options = ["-s", f"peer={address}", "--json"]
+    def __init__(self, folder, address, *options):
+        self.folder, self.address, self.common = folder, address, options
+        self.options = ["-s", f"peer={address}", "--json", *options]
+
+    def shell(self):
+        return Shell(self.folder, self.address, *self.common)
+
+    def named(self, name):
+        """How a tool or prompt of the server is called here."""
+        return name
 
     def _start(self, *command):
         return subprocess.Popen(
@@ -76,7 +83,7 @@ class Client:
 
     def called(self, tool, *arguments, code=0):
         """The result of a call."""
-        return self.one("call", "peer", tool, *arguments, code=code)["result"]
+        return self.one("call", "peer", self.named(tool), *arguments, code=code)["result"]
 
     def text(self, tool, *arguments, code=0):
         return self.called(tool, *arguments, code=code)["content"][0]["text"]
@@ -104,7 +111,7 @@ class Tour:
     def calls(self):
         tool, arguments = self.peer.call
         expect(self.peer.answer in self.client.text(tool, json.dumps(arguments)), True, "whether the answer is right")
-        self.client.one("call", "peer", "there-is-no-such-tool", code=self.unknown_tool)
+        self.client.one("call", "peer", self.client.named("there-is-no-such-tool"), code=self.unknown_tool)
 
 
 class Everything(Tour):
@@ -133,27 +140,29 @@ class Everything(Tour):
 
     def prompts(self):
         names = {prompt["name"] for prompt in self.client.listed("prompts")["prompts"]}
-        expect({"simple-prompt", "args-prompt", "completable-prompt"} <= names, True, f"whether {names} are the prompts")
-        message = self.client.one("prompt", "peer", "args-prompt", "city=Paris")["result"]["messages"][0]
+        known = {self.client.named(name) for name in ("simple-prompt", "args-prompt", "completable-prompt")}
+        expect(known <= names, True, f"whether {names} are the prompts")
+        prompt = self.client.one("prompt", "peer", self.client.named("args-prompt"), "city=Paris")
+        message = prompt["result"]["messages"][0]
         expect("Paris" in message["content"]["text"], True, f"whether {message} is about Paris")
 
     def completions(self):
         def complete(*arguments):
-            return self.client.one("complete", "peer", "completable-prompt", *arguments)["completion"]["values"]
+            prompt = self.client.named("completable-prompt")
+            return self.client.one("complete", "peer", prompt, *arguments)["completion"]["values"]
 
         expect(complete("department", "E"), ["Engineering"], "the department")
         expect(complete("name", "", "--with", "department=Sales"), ["David", "Eve", "Frank"], "the names")
 
     def progress(self):
-        lines = self.client.lines(
-            "call", "peer", "trigger-long-running-operation", "duration=0.4", "steps=4", "--progress"
-        )
+        tool = self.client.named("trigger-long-running-operation")
+        lines = self.client.lines("call", "peer", tool, "duration=0.4", "steps=4", "--progress")
         expect([line["progress"]["progress"] for line in lines[:-1]], [1, 2, 3, 4], f"the progress in {lines}")
         expect("completed" in lines[-1]["result"]["content"][0]["text"], True, "whether it was completed")
 
     def elicitation(self):
-        with Shell(self.client.folder, self.client.address) as shell:
-            shell.type("call peer trigger-elicitation-request\r")
+        with self.client.shell() as shell:
+            shell.type(f"call peer {self.client.named('trigger-elicitation-request')}\r")
             while "send it to" not in (question := shell.wait_for(r"\n[^\n]*: $").splitlines()[-1]):
                 shell.type("Ada Lovelace\r" if question.startswith("name:") else "\r")
             shell.type("y\r")
@@ -169,12 +178,13 @@ class Everything(Tour):
             "listen", "peer", "--resource", uri, "--level", "debug",
         )  # fmt: skip
         expect(told["server"], "peer", "the server")
-        with Shell(self.client.folder, self.client.address) as shell:
+        with self.client.shell() as shell:
+            toggle = f"call peer {self.client.named('toggle-subscriber-updates')}"
             shell.answer_of(f"subscribe peer {uri}")
-            shell.type("call peer toggle-subscriber-updates\r")
+            shell.type(f"{toggle}\r")
             shell.wait_for(rf"peer: {re.escape(uri)} has changed")
             shell.wait_for(rf"{PROMPT}$")
-            shell.answer_of("call peer toggle-subscriber-updates")  # with this on it would not end with its input
+            shell.answer_of(toggle)  # with this on it would not end with its input
 
 
 class Filesystem(Tour):

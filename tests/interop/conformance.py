@@ -3,12 +3,14 @@
 usage: conformance.py NODE SUITE PROGRAMS                          the client, the everything server over each transport,
                                                                    and the products, all started from that folder
        conformance.py NODE SUITE PROGRAMS client                   the client alone
+       conformance.py NODE SUITE PROGRAMS gateway                  the everything server behind mcp-gateway alone
        conformance.py NODE SUITE PROGRAMS all|messages|generic NAME=URL...  servers that run already
 
 A warning of the suite counts as a failure, and so does a scenario that the suite lists and that did not run.
 """
 
 import collections
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -24,6 +26,8 @@ import urllib.request
 import conformance_scenarios as scenarios
 
 START_SECONDS, STOP_SECONDS, SUITE_SECONDS, SCENARIO_SECONDS = 20, 20, 240, 60
+SIDE_BY_SIDE = 3
+DOCUMENT = pathlib.Path(__file__).parents[2] / "docs/conformance.md"
 
 
 class Report:
@@ -33,12 +37,18 @@ class Report:
         self.server, self.failed = server, False
 
     def passed(self, version, scenario, remark):
-        print(f"ok      conformance {self.server} {version}: {scenario} ({remark})", flush=True)
+        self._line(f"ok      conformance {self.server} {version}: {scenario} ({remark})")
 
     def failure(self, version, scenario, reason):
         self.failed = True
         reason = " ".join(str(reason).split())[:1500]
-        print(f"FAILED  conformance {self.server} {version}: {scenario}: {reason}", flush=True)
+        self._line(f"FAILED  conformance {self.server} {version}: {scenario}: {reason}")
+
+    @staticmethod
+    def _line(text):
+        # In one piece: there may be several reports at the same time.
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 class Suite:
@@ -313,6 +323,87 @@ def check_transports(suite, programs):
     return failed
 
 
+def check_gateway(suite, programs):
+    """The everything server behind the gateway, over each transport and then in one era only.
+
+    Each gateway has a server of its own, so that some can be tried side by side: the suite waits more than it works.
+    """
+    command = f'command = ["{programs.path("conformance-server")}", "stdio"]'
+    tries = [
+        ("Streamable HTTP", 'url = "http://{}/mcp"', "all", check_everything),
+        ("SSE", 'url = "http://{}/sse"', "all", check_required),
+        ("WebSocket", 'url = "ws://{}/ws"', "all", check_required),
+        ("stdio", command, "all", check_required),
+        ("a legacy server", 'url = "http://{}/mcp"', "legacy", check_across_eras),
+        # Over one connection for all clients a question cannot be told to be one client's.
+        ("a legacy server over WebSocket", 'url = "ws://{}/ws"\nsessions = "per_client"', "legacy", check_across_eras),
+        ("a modern server", 'url = "http://{}/mcp"', "modern", check_across_eras),
+    ]
+    reports = [Report(f"gateway to {name}") for name, *_ in tries]
+    seen = []
+    with contextlib.ExitStack() as running:
+
+        def start(report, program, *arguments):
+            return running.enter_context(programs.running(report, program, *arguments))
+
+        urls = []
+        for report, (_, upstream, versions, _) in zip(reports, tries):
+            if upstream != command:
+                upstream = upstream.format(start(report, "conformance-server", "http", f"--versions={versions}"))
+            file = pathlib.Path(running.enter_context(tempfile.TemporaryDirectory(prefix="conformance-")), "gateway.toml")
+            # Without a prefix names stay as they are.
+            file.write_text(f'[upstream.everything]\nprefix = ""\n{upstream}\n')
+            urls.append(f"http://{start(report, 'mcp-gateway', f'--config={file}', '--listen=127.0.0.1:0')}/mcp")
+        pool = concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE)
+        running.callback(pool.shutdown, wait=False, cancel_futures=True)
+        checks = []
+        for report, url, (_, _, versions, check) in zip(reports, urls, tries):
+            more = (versions, seen) if check is check_across_eras else ()
+            checks.append(pool.submit(check, report, suite, url, *more))
+        for check in checks:
+            check.result()
+    return check_document(seen) or any(report.failed for report in reports)
+
+
+def check_required(report, suite, url):
+    """Every required scenario."""
+    for version in scenarios.REQUIREMENTS:
+        expected = suite.scenarios("--requirements", version)
+        play(report, suite, url, version, expected, ["--requirements", version])
+
+
+def check_across_eras(report, suite, url, era, seen):
+    """Every required scenario of one era with a server of the other. What the two have no words for is added to `seen`."""
+    version, reasons = scenarios.NOT_EXPRESSIBLE[era]
+    expected = suite.scenarios("--requirements", version)
+    ran, broken = suite.results(url, "--requirements", version)
+    rows = {}
+    for scenario in expected:
+        if scenario not in ran:
+            report.failure(version, scenario, f"it did not run ({broken or 'the suite says nothing about it'})")
+            continue
+        excused = excuse_of_the_suite(scenario)
+        judge(report, version, scenario, ran[scenario],
+              lambda check: "cannot be expressed" if check["id"] in reasons else excused(check))  # fmt: skip
+        failed = reasons.keys() & set(failures(ran[scenario]))
+        rows |= {check: (era, version, scenario, check, reasons[check]) for check in failed}
+    seen += rows.values()
+    for check in sorted(reasons.keys() - rows.keys()):
+        report.failure(version, check, "it passes, though conformance_scenarios.py says that it cannot be expressed")
+
+
+def check_document(seen):
+    """docs/conformance.md must show what could not be expressed in this run."""
+    report = Report("docs/conformance.md")
+    shown = re.search(r"<!-- not expressible -->\n.*\n.*\n((?:.*\n)*?)<!-- end -->", DOCUMENT.read_text())
+    rows = {f"| {' | '.join(row)} |" for row in seen}
+    if wrong := rows ^ set(shown[1].splitlines() if shown else ["there is no such table"]):
+        report.failure("both", "its table is what this run saw", "; ".join(sorted(wrong)))
+    else:
+        report.passed("both", "its table is what this run saw", f"{len(rows)} rows")
+    return report.failed
+
+
 def check_products(suite, programs):
     """What needs no fixtures, with the products as their users start them."""
     reports = {name: Report(name) for name in ("server-a", "server-b", "tool-server")}
@@ -338,13 +429,14 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the server is stopped on the way out
     node, script, programs, *rest = sys.argv[1:]
     suite = Suite(node, script)
-    if not rest or rest == ["client"]:
+    parts = {
+        "client": [check_client],
+        "gateway": [check_gateway],
+        None: [check_client, check_transports, check_products, check_gateway],
+    }
+    if (part := rest[0] if rest else None) in parts:
         programs = Programs(programs)
-        failed = check_client(suite, programs)
-        if not rest:
-            failed |= check_transports(suite, programs)
-            failed |= check_products(suite, programs)
-        sys.exit(failed)
+        sys.exit(any([check(suite, programs) for check in parts[part]]))
     check = {"all": check_everything, "messages": check_messages, "generic": check_generic}[rest[0]]
     failed = False
     for server in rest[1:]:

@@ -21,14 +21,14 @@ CONTROLS = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[=>])|\r")
 class Shell:
     """A shell with one server, `peer`. It is killed in the end."""
 
-    def __init__(self, folder, address):
+    def __init__(self, folder, address, *options):
         self.seen = ""
         self.process, self.terminal = pty.fork()
         if self.process == 0:
             os.chdir(folder)
             program = str(PROGRAMS / "mcp-client")
             environment = clean_environment(folder) | {"TERM": "xterm"}
-            os.execve(program, [program, f"peer={address}", "--history", "none"], environment)
+            os.execve(program, [program, f"peer={address}", "--history", "none", *options], environment)
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
         try:
             self.answer_of("")

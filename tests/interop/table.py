@@ -19,6 +19,10 @@ VISIT = re.compile(r"ok +(.+), (legacy|auto|modern): (server-a|server-b|tool-ser
 MEETING = re.compile(r"ok +our client: (auto|legacy), with (\S+) over ([^,]+), ([\d-]+):")
 PARTS = ["tools", "calls", "resources", "prompts", "completions", "progress", "elicitation", "changes"]
 PART = re.compile(rf"ok +our client's commands: ({'|'.join(PARTS)}), with (\S+) over (.+)")
+GATEWAY_PARTS = [*PARTS[2:7], "sampling", "changes"]
+USED = rf"(?:(calls|a call) of (\w+)|({'|'.join(GATEWAY_PARTS)})(?: of .+)?)"
+VISITED = re.compile(rf"ok +gateway: (.+), (legacy|auto|modern), over (.+): {USED}$")
+BEHIND = 7
 # Where the pin of each name is: a package of package.json, or of a requirements file.
 PINS = {
     "Inspector": "@modelcontextprotocol/inspector",
@@ -83,6 +87,18 @@ def commands(lines):
         yield [server, TRANSPORTS[transport], *("✓" if part in parts else "–" for part in PARTS)]
 
 
+def gateway(lines):
+    """For each client and how it reaches the gateway, what it used of the servers behind it."""
+    rows = {}
+    for client, mode, transport, calls, server, part in found(VISITED, lines):
+        seen = rows.setdefault((client, mode, transport), {})
+        seen.setdefault(part or calls, set()).add(server)
+    for (client, mode, transport), seen in sorted(rows.items()):
+        calls = "every tool" if len(seen.get("calls", ())) == BEHIND else "–"
+        calls = "one of each server" if len(seen.get("a call", ())) == BEHIND else calls
+        yield [client, mode, transport, calls, *("✓" if part in seen else "–" for part in GATEWAY_PARTS)]
+
+
 def found(pattern, lines):
     return [match.groups() for match in map(pattern.match, lines) if match]
 
@@ -97,6 +113,7 @@ def tables(lines):
         "clients": table(["client", "package", "mode", *TRANSPORTS], clients(lines)),
         "servers": table(["server", "package", "mode", *TRANSPORTS], servers(lines)),
         "commands": table(["server", "transport", *PARTS], commands(lines)),
+        "gateway": table(["client", "mode", "transport", "calls", *GATEWAY_PARTS], gateway(lines)),
     }
 
 
