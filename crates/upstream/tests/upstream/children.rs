@@ -135,16 +135,23 @@ async fn a_child_that_never_answers_the_handshake_is_given_up_and_gone() {
 }
 
 #[tokio::test]
-async fn garbage_is_skipped_and_an_answer_that_is_too_large_ends_the_connection_with_a_clear_reason() {
-    let mut shell = with(
-        "called() { head -c 3000000 /dev/zero | tr '\\0' x; echo; }; echo Welcome; printf '\\377\\376{]\\n'; serve",
+async fn garbage_is_skipped_and_an_answer_that_is_too_large_fails_its_call_alone() {
+    let shell = with(
+        "called() {
+            [ -e large ] && { say called; return; }
+            touch large
+            printf '{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"x\":\"' \"$id\"
+            head -c 3000000 /dev/zero | tr '\\0' x
+            echo '\"}}'
+        }
+        echo Welcome; printf '\\377\\376{]\\n'; head -c 3000000 /dev/zero | tr '\\0' x; echo; serve",
         |options| options.connect.message_bytes = 1_000_000,
     );
     assert_eq!(soon(shell.upstream.tools()).await.unwrap().len(), 1);
-    let lost = call(&shell.upstream, "one", json!({})).await;
-    assert!(lost.unwrap_err().to_string().contains("it sent a message of more than 1000000 bytes"));
-    let reason = shell.heard.disconnected().await;
-    assert!(reason.contains("it sent a message of more than 1000000 bytes"), "{reason}");
+    let failed = call(&shell.upstream, "one", json!({})).await.unwrap_err().to_string();
+    assert!(failed.contains("the server's answer has more than 1000000 bytes"), "{failed}");
+    assert_eq!(call(&shell.upstream, "one", json!({})).await.unwrap(), "called");
+    assert_eq!(shell.count("starts"), 1, "it is the same process still");
     shell.close().await;
 }
 
