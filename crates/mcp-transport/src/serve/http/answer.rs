@@ -15,9 +15,8 @@ use super::{
 
 /// How long a response may have no head: some on the way give up on those that take longer.
 const SILENCE: Duration = Duration::from_secs(3);
-/// The same for a client that can come back to a response that breaks off, once it knows its place. Calls that are answered
-/// sooner lose nothing, and the timer, being later than the look for idle sessions, costs them nothing either.
-const RESUMABLE_SILENCE: Duration = Duration::from_millis(500);
+/// The same for a client that can come back to a response that breaks off, once it knows its place.
+const RESUMABLE_SILENCE: Duration = Duration::from_millis(50);
 
 /// What comes first.
 enum First {

@@ -19,7 +19,7 @@ use super::{client::Client, mirror::sole, refusal::Refusal};
 pub(super) const SESSION_ID: &str = "mcp-session-id";
 /// Longest time between two looks for idle sessions. A timer that is always due before those of requests saves each of these a
 /// system call: only one that is due next wakes the runtime when it is set.
-const LOOK: Duration = Duration::from_millis(400);
+const LOOK: Duration = Duration::from_secs(2);
 
 /// The sessions of one server.
 pub(super) struct Sessions<S>(Mutex<HashMap<Uuid, Known<S>>>);
