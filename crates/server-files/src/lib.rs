@@ -13,7 +13,7 @@ use std::{
 };
 
 pub use error::ConfigError;
-pub use secrets::Secrets;
+pub use secrets::{Secrets, is_key};
 pub use server::ConfiguredServer;
 
 use error::Place;

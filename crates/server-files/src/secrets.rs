@@ -126,7 +126,9 @@ fn password(word: &str) -> Option<&str> {
     Some(user.split_once(':').map_or(user, |(_, password)| password))
 }
 
-fn is_key(word: &str) -> bool {
+/// Whether a word begins and is as long as a key of a well-known service.
+#[must_use]
+pub fn is_key(word: &str) -> bool {
     let small = word.to_lowercase();
     small.len() >= MIN_KEY && STARTS.iter().any(|start| small.starts_with(start))
 }

@@ -1,5 +1,7 @@
 //! Which lines are kept in the history.
 
+use server_files::is_key;
+
 /// Words before a value that is not to be kept.
 const NAMES: [&str; 14] = [
     "password",
@@ -16,23 +18,6 @@ const NAMES: [&str; 14] = [
     "authorization",
     "bearer ",
     "basic ",
-];
-/// How keys of well-known services start.
-const STARTS: [&str; 14] = [
-    "sk-",
-    "sk_",
-    "pk_live",
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "github_pat_",
-    "glpat-",
-    "xoxb-",
-    "xoxp-",
-    "akia",
-    "aiza",
-    "eyj",
-    "-----begin",
 ];
 
 /// Whether a line looks as if it held a secret.
@@ -57,9 +42,8 @@ fn names_value(line: &str, name: &str) -> bool {
 }
 
 fn has_key(line: &str) -> bool {
-    let words = line.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '=' | ',' | ':'));
-    words.filter(|word| word.len() >= 16).any(|word| STARTS.iter().any(|start| word.starts_with(start)))
-        || line.contains("-----begin")
+    let mut words = line.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '=' | ',' | ':'));
+    words.any(is_key) || line.contains("-----begin")
 }
 
 /// `scheme://user:password@host`, and keys in queries.
