@@ -6,7 +6,7 @@ use std::{io, path::PathBuf, sync::Arc};
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LedgerError {
     /// The file or its folder cannot be made or opened.
-    #[error("the ledger {} cannot be opened: set DATABASE_URL to a place that can be written", path.display())]
+    #[error("the ledger {} cannot be opened: set DATABASE_URL (of mcp-gateway: `ledger`) to a place that can be written", path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -25,7 +25,7 @@ pub enum LedgerError {
     },
     /// A newer version of this program has written it.
     #[error(
-        "the ledger has schema version {found}, this program knows up to {known}: use the newer program, or another DATABASE_URL"
+        "the ledger has schema version {found}, this program knows up to {known}: use the newer program, or another DATABASE_URL (of mcp-gateway: `ledger`)"
     )]
     Newer {
         /// Version of the file.
@@ -34,7 +34,9 @@ pub enum LedgerError {
         known: i64,
     },
     /// There is no folder for user data.
-    #[error("no folder for user data was found: set DATABASE_URL, for instance to sqlite://ledger.db")]
+    #[error(
+        "no folder for user data was found: set DATABASE_URL, for instance to sqlite://ledger.db (of mcp-gateway: `ledger`)"
+    )]
     NoDataFolder,
     /// SQLite cannot do it: the disk is full, the file is not a database, another process holds it for too long …
     #[error("the ledger's database failed")]
@@ -42,6 +44,18 @@ pub enum LedgerError {
     /// SQLite took a whole batch back, as it does when the disk is full.
     #[error("the ledger's database rolled back: is the disk full?")]
     RolledBack,
+    /// Too many programs keep their runs there at the same time.
+    #[error("the ledger {} is in use by too many gateways: give each few of them another file", path.display())]
+    Crowded {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A run is not there, or it is over: nothing can be added to it.
+    #[error("the run {id} is not in the ledger, or it is over")]
+    NoRun {
+        /// The run's id.
+        id: String,
+    },
     /// The thread that owns the database has ended.
     #[error("the ledger has stopped: restart the program and look at its log")]
     Stopped,

@@ -4,6 +4,7 @@ mod error;
 mod exchange;
 mod location;
 mod rows;
+mod runs;
 mod schema;
 mod totals;
 mod writer;
@@ -24,6 +25,7 @@ pub use exchange::{
     HistoryQuery, IdempotencyKey, Outcome, Recorded,
 };
 pub use location::Location;
+pub use runs::{Hold, KnownCall, KnownRun, NewRun, Resumption, Runs};
 pub use totals::{ModelTotals, Totals};
 use writer::{Command, Reply};
 
@@ -34,6 +36,8 @@ pub enum Owner {
     ServerA,
     /// The AI responder; it has its file to itself among its kind.
     ServerB,
+    /// The gateway; several may share one file.
+    Gateway,
 }
 
 /// How to keep a ledger.
@@ -65,7 +69,7 @@ impl Ledger {
     /// When the file cannot be made or read, belongs to a newer version, or another server-b uses it.
     pub fn open(location: &Location, options: Options) -> Result<Self, LedgerError> {
         let lock = match options.owner {
-            Owner::ServerA => None,
+            Owner::ServerA | Owner::Gateway => None,
             Owner::ServerB => location.lock()?.map(Arc::new),
         };
         let connection = schema::open(location)?;

@@ -35,6 +35,7 @@ impl Location {
         let name = match owner {
             Owner::ServerA => "server-a.db",
             Owner::ServerB => "server-b.db",
+            Owner::Gateway => "mcp-gateway.db",
         };
         Ok(Self::File(folders.data_dir().join(FOLDER).join(name)))
     }
@@ -66,7 +67,7 @@ impl Location {
     }
 }
 
-fn private_file(path: &Path) -> io::Result<File> {
+pub(crate) fn private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -74,7 +75,7 @@ fn private_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn failed(path: &Path, error: io::Error) -> LedgerError {
+pub(crate) fn failed(path: &Path, error: io::Error) -> LedgerError {
     LedgerError::Open { path: path.to_owned(), source: Arc::new(error) }
 }
 

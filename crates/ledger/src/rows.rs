@@ -33,6 +33,7 @@ impl<'c> Rows<'c> {
         let owner = match owner {
             Owner::ServerA => 1,
             Owner::ServerB => 2,
+            Owner::Gateway => 3,
         };
         Self { connection, owner }
     }

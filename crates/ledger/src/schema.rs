@@ -13,7 +13,7 @@ use crate::{LedgerError, Location};
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Each entry brings the file from the version of its index to the next. Entries are never changed, only added.
-const MIGRATIONS: [&str; 2] = [EXCHANGES, CONVERSATIONS];
+const MIGRATIONS: [&str; 3] = [EXCHANGES, CONVERSATIONS, RUNS];
 
 const EXCHANGES: &str = "
     CREATE TABLE exchanges (
@@ -88,6 +88,39 @@ const CONVERSATIONS: &str = "
         WHERE owner = old.owner AND conversation = old.conversation;
         DELETE FROM conversations
         WHERE owner = old.owner AND conversation = old.conversation AND exchanges <= 0;
+    END;
+";
+
+/// Runs of the gateway's pipelines. `holder` is the place among those who have the file open from which a run is held.
+const RUNS: &str = "
+    CREATE TABLE runs (
+        id              INTEGER PRIMARY KEY,
+        run_id          TEXT NOT NULL UNIQUE,
+        pipeline        TEXT NOT NULL,
+        digest          TEXT NOT NULL,
+        owner           INTEGER NOT NULL,
+        input           TEXT NOT NULL,
+        began_at_ms     INTEGER NOT NULL,
+        ended_at_ms     INTEGER,
+        error           TEXT,
+        holder          INTEGER,
+        ticket          INTEGER
+    ) STRICT;
+    CREATE INDEX runs_unfinished ON runs (id) WHERE ended_at_ms IS NULL;
+    CREATE INDEX runs_ended ON runs (ended_at_ms) WHERE ended_at_ms IS NOT NULL;
+    CREATE TABLE run_calls (
+        id              INTEGER PRIMARY KEY,
+        run             INTEGER NOT NULL,
+        stage           TEXT NOT NULL,
+        item            INTEGER NOT NULL,
+        tool            TEXT NOT NULL,
+        result          TEXT,
+        is_failure      INTEGER NOT NULL,
+        duration_ms     INTEGER NOT NULL,
+        UNIQUE (run, stage, item)
+    ) STRICT;
+    CREATE TRIGGER run_goes_with_its_calls AFTER DELETE ON runs BEGIN
+        DELETE FROM run_calls WHERE run = old.id;
     END;
 ";
 

@@ -147,7 +147,8 @@ async fn a_file_of_an_older_version_gets_its_list() {
     let before = page(&ledger, "", None, 10).await;
     drop(ledger);
     let older = "DROP TRIGGER conversation_goes_on; DROP TRIGGER conversation_is_answered; \
-                 DROP TRIGGER conversation_is_cut; DROP TABLE conversations; PRAGMA user_version = 1";
+                 DROP TRIGGER conversation_is_cut; DROP TABLE conversations; \
+                 DROP TABLE runs; DROP TABLE run_calls; PRAGMA user_version = 1";
     rusqlite::Connection::open(&path).unwrap().execute_batch(older).unwrap();
 
     let ledger = open(&path, 0);
