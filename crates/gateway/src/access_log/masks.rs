@@ -1,0 +1,321 @@
+//! Personal data and secrets in texts, replaced by what they are.
+
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::Range,
+    sync::LazyLock,
+};
+
+use regex::{Captures, Regex, RegexBuilder};
+
+use super::{coded::decoded, digits, members};
+
+/// Most memory that a pattern may take, in bytes.
+const PATTERN_BYTES: usize = 1 << 20;
+
+/// How often percent codes are read: a URI within a URI has codes of codes.
+const MOST_CODED: usize = 3;
+
+/// What may be something to mask. Each alternative is looked at once more by [`judge`]; the first that fits at a place counts.
+static CANDIDATES: LazyLock<Regex> = LazyLock::new(|| {
+    let alternatives = [
+        r"(?P<block>-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z0-9 ]*-----)?)",
+        r"(?P<uuid>\b[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}\b)",
+        r"(?P<scheme>\b(?i:bearer|basic)\s+)(?P<credential>[\w.~+/-]{8,}=*)",
+        r"(?P<user>://[^/\s:@]*:)(?P<password>[^/\s@]+)@",
+        r#"(?P<header>\b(?i:(?:proxy-)?authorization|(?:set-)?cookie)\\?["']?\s*[:=]\s*\\?["']?)(?P<rest>[^\r\n"'\\]{4,})"#,
+        r#"(?P<name>\b[\w-]*(?i:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)\\?["']?\s*[:=]\s*\\?["']?)(?P<value>[^\s"',;&\\]{4,})"#,
+        r"(?P<email>[\p{L}\p{N}._%+'-]+@[\p{L}\p{N}](?:[\p{L}\p{N}-]*[\p{L}\p{N}])?(?:\.[\p{L}\p{N}-]*[\p{L}\p{N}])*\.[\p{L}-]*\p{L})",
+        r"(?P<iban>\b[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]{1,4}){3,8})",
+        r"(?P<four>\b\d{1,3}(?:\.\d{1,3}){3}\b)",
+        r"(?P<six>(?:[0-9A-Fa-f]{1,4}:|::)(?:[0-9A-Fa-f]{0,4}:){0,7}(?:[0-9A-Fa-f]{1,4}|\d{1,3}(?:\.\d{1,3}){3}|:)?)",
+        r"(?P<digits>(?:\+ ?|\(\+?|\b)\d(?:[ ().\-/]{0,2}\d){6,39})",
+        r"(?P<word>[A-Za-z0-9][\w.+/=-]{15,})",
+    ];
+    Regex::new(&alternatives.join("|")).expect("the alternatives are regular expressions")
+});
+
+/// What is masked.
+#[derive(Debug, Default)]
+pub(super) struct Masks {
+    more: Vec<Regex>,
+}
+
+/// What stands in place of something, and of which part of the candidate.
+type Mask = (Range<usize>, &'static str);
+
+impl Masks {
+    /// Personal data, secrets, and what these patterns fit.
+    pub(super) fn new(patterns: &[String]) -> Result<Self, String> {
+        let more = patterns.iter().map(|text| {
+            pattern(text).map_err(|why| format!("the mask {text:?} of the access log cannot be used: {why}"))
+        });
+        Ok(Self { more: more.collect::<Result<_, _>>()? })
+    }
+
+    /// The text without what is masked. Where there is something behind percent codes, it is shown without them.
+    pub(super) fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut shown = self.as_it_is(text);
+        let mut plain = decoded(&shown);
+        for _ in 0..MOST_CODED {
+            let Some(read) = plain else { break };
+            let masked = self.as_it_is(&read);
+            plain = decoded(&masked);
+            if masked != read {
+                shown = Cow::Owned(masked.into_owned());
+            }
+        }
+        shown
+    }
+
+    fn as_it_is<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut text = match members::hidden(text) {
+            Cow::Borrowed(text) => known(text),
+            Cow::Owned(hidden) => Cow::Owned(known(&hidden).into_owned()),
+        };
+        for pattern in &self.more {
+            if let Cow::Owned(masked) = pattern.replace_all(&text, "[masked]") {
+                text = Cow::Owned(masked);
+            }
+        }
+        text
+    }
+}
+
+/// A pattern of somebody's own.
+pub(super) fn pattern(text: &str) -> Result<Regex, String> {
+    let pattern = RegexBuilder::new(text).size_limit(PATTERN_BYTES).build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => "it takes too much memory: make it shorter".to_owned(),
+        error => {
+            let error = error.to_string(); // of several lines, which show the pattern too
+            let reason = error.lines().next_back().unwrap_or_default();
+            format!("it must be a regular expression: {}", reason.trim_start_matches("error: "))
+        }
+    })?;
+    if pattern.is_match("") {
+        return Err("it fits the empty text, and so everywhere: make it fit what is to be masked".to_owned());
+    }
+    Ok(pattern)
+}
+
+/// The text without what is known to be personal or secret.
+fn known(text: &str) -> Cow<'_, str> {
+    let mut masked = String::new();
+    let (mut at, mut copied) = (0, 0);
+    while let Some(found) = CANDIDATES.captures_at(text, at) {
+        let whole = found.get(0).map_or(at..at + 1, |found| found.range());
+        at = whole.end;
+        let masks = judge(text, &found);
+        // What is none as a whole may have one within: a word in front of it was taken for its beginning.
+        if masks.is_empty() && !is_kept_whole(&found) {
+            at = next_part(text, &whole);
+        }
+        for (range, name) in masks {
+            masked.push_str(&text[copied..range.start]);
+            masked.push_str(name);
+            copied = range.end;
+            at = at.max(copied);
+        }
+    }
+    if copied == 0 && masked.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    masked.push_str(&text[copied..]);
+    Cow::Owned(masked)
+}
+
+/// Whether nothing is looked for within this.
+fn is_kept_whole(found: &Captures<'_>) -> bool {
+    ["uuid", "digits"].iter().any(|name| found.name(name).is_some())
+}
+
+/// Where the next part of what was found begins: after its first run of letters and digits.
+fn next_part(text: &str, whole: &Range<usize>) -> usize {
+    let found = &text[whole.clone()];
+    let rest =
+        found.trim_start_matches(|c: char| !c.is_alphanumeric()).trim_start_matches(char::is_alphanumeric);
+    let end = whole.end - rest.len();
+    end.max(whole.start + found.chars().next().map_or(1, char::len_utf8))
+}
+
+/// What of a candidate is masked.
+fn judge(text: &str, found: &Captures<'_>) -> Vec<Mask> {
+    let range = |name: &str| found.name(name).map(|part| part.range());
+    let one = |range: Range<usize>, name| vec![(range, name)];
+    if let Some(range) = range("block") {
+        return one(range, "[key]");
+    }
+    if let Some(range) = range("credential").filter(|range| is_credential(&text[range.clone()])) {
+        return one(range, "[key]");
+    }
+    if let Some(range) = ["password", "rest", "value"].into_iter().find_map(range) {
+        return one(range, "[hidden]");
+    }
+    if let Some(range) = range("email") {
+        return one(range, "[email]");
+    }
+    if let Some(range) = range("iban") {
+        let length = digits::iban(&text[range.clone()]);
+        return length.map_or_else(Vec::new, |length| one(range.start..range.start + length, "[iban]"));
+    }
+    if let Some(range) = range("four").or_else(|| range("six")) {
+        let is_one = is_alone(text, &range) && is_address(&text[range.clone()]);
+        return if is_one { one(range, "[ip]") } else { Vec::new() };
+    }
+    if let Some(range) = range("digits") {
+        let is_alone = is_alone(text, &range);
+        let found = if is_alone { digits::personal(&text[range.clone()]) } else { Vec::new() };
+        let shifted = |(part, name): Mask| (range.start + part.start..range.start + part.end, name);
+        return found.into_iter().map(shifted).collect();
+    }
+    if let Some(range) = range("word").filter(|range| server_files::is_key(&text[range.clone()])) {
+        return one(range, "[key]");
+    }
+    Vec::new()
+}
+
+/// Whether it is no part of a longer word or number.
+fn is_alone(text: &str, range: &Range<usize>) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ':');
+    let before = text[..range.start].chars().next_back();
+    let mut after = text[range.end..].chars();
+    let next = after.next();
+    let goes_on = next == Some('.') && after.next().is_some_and(|c| c.is_ascii_digit());
+    !(before.is_some_and(|c| c == '.' || is_part(c) && c != ':')
+        || next.is_some_and(|c| is_part(c) && !matches!(c, ':' | '-'))
+        || goes_on)
+}
+
+/// `Bearer` and `basic` are words too: what follows them is a credential when it does not look like one.
+fn is_credential(word: &str) -> bool {
+    word.len() >= 24 || word.bytes().any(|byte| byte.is_ascii_digit() || byte == b'=')
+}
+
+/// Whether it is the address of a machine: not the one on which everything runs.
+fn is_address(text: &str) -> bool {
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => address != Ipv4Addr::UNSPECIFIED && !address.is_loopback(),
+        // `add::fee` is a path in a program too.
+        Ok(IpAddr::V6(address)) => {
+            address != Ipv6Addr::UNSPECIFIED
+                && !address.is_loopback()
+                && text.bytes().any(|byte| byte.is_ascii_digit())
+        }
+        Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(text: &str) -> String {
+        Masks::default().text(text).into_owned()
+    }
+
+    #[test]
+    fn personal_data_is_masked() {
+        for (text, shown) in [
+            ("write to ada.lovelace+x@mail.example.com.", "write to [email]."),
+            ("Ärger: jürgen@müller.de, o'neil@x.io", "Ärger: [email], [email]"),
+            ("call +49 (0)30 901820 today", "call [phone] today"),
+            ("call +1-555-867-5309, or (555) 867-5309", "call [phone], or [phone]"),
+            ("555.867.5309 / 0171 1234567", "[phone] / [phone]"),
+            ("tel:+442079460958", "tel:[phone]"),
+            ("card 4111 1111 1111 1111 12/27", "card [card] 12/27"),
+            ("4111111111111111, 3782-822463-10005", "[card], [card]"),
+            ("order 12 5555 5555 5555 4444", "order 12 [card]"),
+            ("DE89 3704 0044 0532 0130 00 und mehr", "[iban] und mehr"),
+            ("to GB29NWBK60161331926819.", "to [iban]."),
+            ("gb29 nwbk 6016 1331 9268 19", "[iban]"),
+            ("ssn 078-05-1120", "ssn [ssn]"),
+            ("from 203.0.113.7:443 and 2001:db8::1", "from [ip]:443 and [ip]"),
+            ("[2001:db8:0:1:1:1:1:1]:80", "[[ip]]:80"),
+            ("http://10.1.2.3/x", "http://[ip]/x"),
+        ] {
+            assert_eq!(masked(text), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        for (text, shown) in [
+            ("Authorization: Bearer abc.DEF-123", "Authorization: [hidden]"),
+            (r#"-H 'Authorization: ApiKey a b' x"#, "-H 'Authorization: [hidden]' x"),
+            ("Basic YWRhOmxvdmVsYWNl=", "Basic [key]"),
+            ("use sk-abcdefghijklmnop1234 now", "use [key] now"),
+            ("ghp_0123456789abcdefghij", "[key]"),
+            ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "[key]"),
+            ("postgres://ada:hunter2@db/x", "postgres://ada:[hidden]@db/x"),
+            ("password=hunter2; user=ada", "password=[hidden]; user=ada"),
+            (r#"{"api_key": "abcd1234"}"#, r#"{"api_key": "[hidden]"}"#),
+            (
+                "https://x.example/?access_token=abcd1234&page=2",
+                "https://x.example/?access_token=[hidden]&page=2",
+            ),
+            ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "[key]"),
+        ] {
+            assert_eq!(masked(text), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_behind_percent_codes_is_masked_too() {
+        for (text, shown) in [
+            ("crm://people/ada%40example.com", "crm://people/[email]"),
+            ("crm://people/ada%2540example.com", "crm://people/[email]"),
+            ("call://%2B49%2030%20901820/x", "call://[phone]/x"),
+            ("x://y?n=%2B49+30+901820&m=1", "x://y?n=[phone]&m=1"),
+            ("pay://DE89%203704%200044%200532%200130%2000", "pay://[iban]"),
+            ("card/4111%201111%201111%201111", "card/[card]"),
+            ("x://y?q=token%3Dhunter22%26z", "x://y?q=token=[hidden]&z"),
+            ("x://y?password=ab%20cd&mail=a%40b.io", "x://y?password=[hidden]&mail=[hidden]"),
+            ("x://y?f=%7B%22surname%22%3A%22Lovelace%22%7D", "x://y?f={\"surname\":\"[hidden]\"}"),
+            ("see x://a/ada%40b.io, and 5%", "see x://a/[email], and 5%"),
+        ] {
+            assert_eq!(masked(text), shown, "{text}");
+        }
+        let masks = Masks::new(&["EMP-[0-9]+".to_owned()]).unwrap();
+        assert_eq!(masks.text("x://EMP%2D12"), "x://[masked]");
+    }
+
+    #[test]
+    fn what_is_not_personal_stays() {
+        for text in [
+            "4111 1111 1111 1112",
+            "order 1234567890123",
+            "at 1700000000, 2026-11-21T20:58:17.123Z",
+            "2026-11-21 20:58:17",
+            "id 550e8400-e29b-41d4-a716-446655440000",
+            "12345678-1234-4123-8123-411111111111",
+            "version 1.2.3, 1.2.3.4.5, 999.1.1.1",
+            "127.0.0.1 and ::1",
+            "std::io, add::fee, 12:30:45",
+            "a basic understanding of bearer authentication",
+            "count 1000000 of 20000000",
+            "DE89 3704 0044 0532 0130 01",
+            "ssn 000-12-3456, 666-12-3456",
+            "max_tokens: 100000",
+            "a@b and @home",
+            "file:///my%20docs/100%25/a.txt?q=x+y",
+            "1,234,567.89 EUR",
+            "/usr/share/some-long/path-to-a/file.txt",
+            "",
+        ] {
+            assert_eq!(masked(text), text);
+        }
+    }
+
+    #[test]
+    fn whatever_fits_a_pattern_of_somebodys_own_is_masked() {
+        let masks = Masks::new(&["EMP-[0-9]+".to_owned()]).unwrap();
+        assert_eq!(masks.text("EMP-12 of EMP-x, ada@example.com"), "[masked] of EMP-x, [email]");
+        for (wrong, why) in
+            [("(", "regular expression"), ("x*", "empty text"), ("\\w{9999}", "too much memory")]
+        {
+            let error = Masks::new(&[wrong.to_owned()]).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}
