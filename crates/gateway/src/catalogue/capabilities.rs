@@ -10,9 +10,17 @@ const LISTS: [&str; 3] = ["tools", "prompts", "resources"];
 
 /// The capabilities of these servers together. While not all are known, what the others may have is announced too: a
 /// client of the older era is told only once, and would never ask for what comes later.
-pub(super) fn united<'a>(all: impl Iterator<Item = &'a Raw>, is_complete: bool, is_modern: bool) -> Raw {
+pub(super) fn united<'a>(
+    all: impl Iterator<Item = &'a Raw>,
+    has_own_tools: bool,
+    is_complete: bool,
+    is_modern: bool,
+) -> Raw {
     let together = all.fold(Raw::empty_object(), |sum, one| unite(&sum, one, DEPTH));
     let mut together = Members::of(&together).unwrap_or_default();
+    if has_own_tools {
+        add(&mut together, "tools", &Members::default());
+    }
     if !is_complete {
         for name in LISTS.into_iter().chain(["completions"]) {
             add(&mut together, name, &Members::default());
@@ -90,7 +98,7 @@ mod tests {
 
     fn together(all: &[Value], is_complete: bool, is_modern: bool) -> Value {
         let all: Vec<Raw> = all.iter().map(|one| Raw::of(one).unwrap()).collect();
-        united(all.iter(), is_complete, is_modern).parse().unwrap()
+        united(all.iter(), false, is_complete, is_modern).parse().unwrap()
     }
 
     #[test]
@@ -129,7 +137,7 @@ mod tests {
     #[test]
     fn what_is_nested_without_end_is_not_followed() {
         let deep = Raw::read(format!("{}1{}", "{\"a\":".repeat(50_000), "}".repeat(50_000))).unwrap();
-        let together = united([&deep, &deep].into_iter(), true, true);
+        let together = united([&deep, &deep].into_iter(), false, true, true);
         assert_eq!(together.as_str().len(), deep.as_str().len());
     }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Catalogue, Kind, Source, shelf::Entry};
-use crate::Explanation;
+use super::{Catalogue, Kind, Route, Source, Withheld, shelf::Entry};
+use crate::{Explanation, own::GATEWAY, rules::setting};
 
 /// Most names that are suggested.
 const MAX_SUGGESTIONS: usize = 5;
@@ -11,12 +11,13 @@ const MAX_SUGGESTIONS: usize = 5;
 /// Longer names are not compared with others.
 const MAX_COMPARED: usize = 128;
 
+const KINDS: [Kind; 4] = [Kind::Tools, Kind::Prompts, Kind::Resources, Kind::Templates];
+
 impl Catalogue {
     /// Where a tool, prompt or resource is, or why it is not there.
     pub(crate) fn explain(&self, name: &str) -> Explanation {
-        let mut found = [Kind::Tools, Kind::Prompts, Kind::Resources, Kind::Templates]
-            .into_iter()
-            .filter_map(|kind| self.shelf(kind).get(name).map(|entry| (kind, entry)));
+        let mut found =
+            KINDS.into_iter().filter_map(|kind| self.shelf(kind).get(name).map(|entry| (kind, entry)));
         if let Some((kind, entry)) = found.next() {
             let mut explanation = self.listed(name, kind, entry);
             let others = found.map(|(kind, other)| {
@@ -25,16 +26,25 @@ impl Catalogue {
             explanation.reasons.extend(others);
             return explanation;
         }
+        let withheld = KINDS.into_iter().find_map(|kind| Some((kind, self.all_withheld(kind).get(name)?)));
+        if let Some((kind, withheld)) = withheld {
+            let why = format!("clients neither see it nor can use it: {}", withheld.why);
+            return about(name, kind, (&withheld.upstream, &withheld.name), vec![why]);
+        }
         if name.contains(':')
-            && let Some(route) = self.uris.route(name)
+            && let Some(way) = self.uris.way(name)
         {
-            let why = "it is not listed, but would be read there: by its mark, a template, its scheme, or as there is no other place";
-            return Explanation {
-                name: name.to_owned(),
-                kind: Some(word(Kind::Resources).into()),
-                upstream: Some(route.upstream.to_string()),
-                name_there: Some(route.name.to_string()),
-                reasons: vec![why.to_owned()],
+            return match way {
+                Ok(route) => {
+                    let why = "it is not listed, but would be read there: by its mark, a template, its scheme, or as there is no other place";
+                    let mut reasons = vec![why.to_owned()];
+                    reasons.extend(self.rule(&route.upstream, Kind::Resources, &route.name));
+                    about(name, Kind::Resources, (&route.upstream, &route.name), reasons)
+                }
+                Err(Withheld { upstream, name: there, why, .. }) => {
+                    let why = format!("it is not listed, and clients cannot read it: {why}");
+                    about(name, Kind::Resources, (&upstream, &there), vec![why])
+                }
             };
         }
         self.missing(name)
@@ -42,25 +52,43 @@ impl Catalogue {
 
     fn listed(&self, name: &str, kind: Kind, entry: &Entry) -> Explanation {
         let (upstream, there) = (&entry.route.upstream, &entry.route.name);
-        let head = self.source(upstream).map(|source| source.head.text.as_str()).unwrap_or_default();
-        let why = match kind {
-            Kind::Tools | Kind::Prompts if *name == format!("{head}{there}") => "it is listed".to_owned(),
-            Kind::Resources | Kind::Templates if *name == **there => "it is listed".to_owned(),
-            _ => format!(
-                "it is listed under a changed name: it would be too long, have characters that names cannot have, or lead to something else if it were {:?}",
-                match kind {
-                    Kind::Tools | Kind::Prompts => format!("{head}{there}"),
-                    Kind::Resources | Kind::Templates => there.to_string(),
-                }
-            ),
-        };
-        Explanation {
-            name: name.to_owned(),
-            kind: Some(word(kind).into()),
-            upstream: Some(upstream.to_string()),
-            name_there: Some(there.to_string()),
-            reasons: vec![why],
+        if **upstream == *GATEWAY {
+            let reasons = vec!["it is a tool of the gateway itself".to_owned()];
+            return Explanation { upstream: None, ..about(name, kind, (upstream, there), reasons) };
         }
+        let renamed =
+            self.source(upstream).and_then(|source| source.judge.rules().of(kind).rename.get(&**there));
+        let wanted = self.wanted(kind, upstream, renamed.map_or(&**there, String::as_str));
+        let listed = if self.shelf(kind).shows(name) {
+            "it is listed"
+        } else {
+            "it is not listed, as all tools are searched (`expose`): find_tool finds it, call_tool calls it"
+        };
+        let mut reasons = vec![if *name == wanted {
+            listed.to_owned()
+        } else {
+            format!(
+                "{listed} under a changed name: it would be too long, have characters that names cannot have, or lead to something else if it were {wanted:?}"
+            )
+        }];
+        if let Some(renamed) = renamed {
+            reasons.push(format!("{}.rename calls it {renamed:?}", setting(kind)));
+        }
+        reasons.extend(self.rule(upstream, kind, there));
+        about(name, kind, (upstream, there), reasons)
+    }
+
+    /// The public name, if nothing is in the way.
+    fn wanted(&self, kind: Kind, upstream: &str, name: &str) -> String {
+        match (kind, self.source(upstream)) {
+            (Kind::Tools | Kind::Prompts, Some(source)) => source.head.join(name),
+            _ => name.to_owned(),
+        }
+    }
+
+    /// The rule that lets something through, if it needs one.
+    fn rule(&self, upstream: &str, kind: Kind, there: &str) -> Option<String> {
+        self.source(upstream)?.judge.judge(kind, there).reason(kind)
     }
 
     /// The upstream that a name looks like, if that has not told yet what it offers.
@@ -112,26 +140,27 @@ impl Catalogue {
 
     /// Items that have this name at their upstream, or would have it here if nothing were in the way.
     fn known_otherwise(&self, name: &str) -> Vec<String> {
-        let all = [Kind::Tools, Kind::Prompts, Kind::Resources, Kind::Templates];
-        let entries =
-            all.into_iter().flat_map(|kind| self.shelf(kind).entries().iter().map(move |e| (kind, e)));
-        let matching = entries.filter(|(_, entry)| {
-            let there = &*entry.route.name;
-            let head = self.source(&entry.route.upstream).map(|source| source.head.text.as_str());
+        let is_meant = |upstream: &str, there: &str| {
+            let head = self.source(upstream).map(|source| source.head.text.as_str());
             there == name || head.and_then(|head| name.strip_prefix(head)) == Some(there)
+        };
+        let shown =
+            KINDS.into_iter().flat_map(|kind| self.shelf(kind).entries().iter().map(move |e| (kind, e)));
+        let shown = shown.filter(|(_, entry)| is_meant(&entry.route.upstream, &entry.route.name));
+        let shown = shown.map(|(kind, Entry { name, route, .. })| {
+            let (kind, Route { name: there, upstream, .. }) = (word(kind), route);
+            format!("the {kind} {there:?} of upstream {upstream:?} is called {name:?} here")
         });
-        matching
-            .take(MAX_SUGGESTIONS)
-            .map(|(kind, entry)| {
-                let Entry { name, route, .. } = entry;
-                format!(
-                    "the {} {:?} of upstream {:?} is called {name:?} here",
-                    word(kind),
-                    route.name,
-                    route.upstream
-                )
+        let mut withheld: Vec<_> = KINDS
+            .into_iter()
+            .flat_map(|kind| self.all_withheld(kind).iter().map(move |(name, item)| (word(kind), name, item)))
+            .filter(|(_, _, item)| is_meant(&item.upstream, &item.name))
+            .map(|(kind, name, Withheld { upstream, name: there, why, .. })| {
+                format!("the {kind} {there:?} of upstream {upstream:?} would be called {name:?} here, but clients cannot use it: {why}")
             })
-            .collect()
+            .collect();
+        withheld.sort_unstable();
+        shown.chain(withheld).take(MAX_SUGGESTIONS).collect()
     }
 
     fn no_such_beginning(&self) -> String {
@@ -165,6 +194,16 @@ impl Catalogue {
         near.sort_unstable();
         near.dedup();
         near.into_iter().take(MAX_SUGGESTIONS).map(|(_, name)| name).collect()
+    }
+}
+
+fn about(name: &str, kind: Kind, there: (&str, &str), reasons: Vec<String>) -> Explanation {
+    Explanation {
+        name: name.to_owned(),
+        kind: Some(word(kind).into()),
+        upstream: Some(there.0.to_owned()),
+        name_there: Some(there.1.to_owned()),
+        reasons,
     }
 }
 

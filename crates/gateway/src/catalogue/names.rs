@@ -4,7 +4,7 @@
 //! could mean is nobody's: each gets a name of its own, so that a name never leads to one upstream today and to
 //! another tomorrow.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest as _, Sha256};
 
@@ -24,8 +24,23 @@ pub(super) struct Head {
     pub(super) text: String,
 }
 
-/// A name at an upstream: the upstream's place among the heads, and the name there.
-pub(super) type Own<'a> = (usize, &'a str);
+/// Something that an upstream offers, as far as names are concerned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Own<'a> {
+    /// The upstream's place among the heads.
+    pub(super) place: usize,
+    /// The name there.
+    pub(super) key: &'a str,
+    /// The name that it is to have instead, if the rules say so.
+    pub(super) renamed: Option<&'a str>,
+}
+
+impl<'a> Own<'a> {
+    /// What its public name is made of.
+    pub(super) fn wanted(&self) -> &'a str {
+        self.renamed.unwrap_or(self.key)
+    }
+}
 
 /// What is named, as far as it matters for the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +57,8 @@ enum Change<'h> {
     Characters,
     /// It begins like all the names of this upstream.
     LooksLike(&'h str),
+    /// The gateway's own tools come first.
+    Reserved,
     Taken,
 }
 
@@ -67,20 +84,27 @@ impl Head {
     }
 }
 
-/// The names for all of `owned`, in their order. No two are the same, as long as no two in `owned` are.
-pub(super) fn assign(heads: &[Head], sort: Sort, owned: &[Own<'_>], notes: &mut Notes) -> Vec<String> {
+/// The names for all of `owned`, in their order. No two are the same, as long as no two in `owned` are; and none is reserved.
+pub(super) fn assign(
+    heads: &[Head],
+    sort: Sort,
+    reserved: &HashSet<&str>,
+    owned: &[Own<'_>],
+    notes: &mut Notes,
+) -> Vec<String> {
     let mut changes: Vec<_> = owned.iter().map(|own| inevitable(heads, sort, *own)).collect();
     let mut levels: Vec<usize> = changes.iter().map(|change| usize::from(change.is_some())).collect();
     let mut names: Vec<String> =
         owned.iter().zip(&levels).map(|(own, level)| name_at(heads, *own, *level)).collect();
     loop {
-        let clashing = clashing(&names, &levels);
+        let clashing = clashing(&names, &levels, reserved);
         if clashing.is_empty() {
             break;
         }
         for place in clashing {
             levels[place] += 1;
-            changes[place].get_or_insert(Change::Taken);
+            let is_reserved = reserved.contains(names[place].as_str());
+            changes[place].get_or_insert(if is_reserved { Change::Reserved } else { Change::Taken });
             names[place] = name_at(heads, owned[place], levels[place]);
         }
     }
@@ -92,18 +116,21 @@ pub(super) fn assign(heads: &[Head], sort: Sort, owned: &[Own<'_>], notes: &mut 
     names
 }
 
-/// Those that have a name in common with others and must give way: of each such group the ones that are changed least.
-fn clashing(names: &[String], levels: &[usize]) -> Vec<usize> {
+/// Those that have a name in common with others and must give way: of each such group the ones that are changed least, and all of
+/// them where the name is reserved.
+fn clashing(names: &[String], levels: &[usize], reserved: &HashSet<&str>) -> Vec<usize> {
     let mut groups: HashMap<&str, Vec<usize>> = HashMap::with_capacity(names.len());
     for (place, name) in names.iter().enumerate() {
         groups.entry(name).or_default().push(place);
     }
     let mut found: Vec<usize> = groups
-        .into_values()
-        .filter(|group| group.len() > 1)
-        .flat_map(|group| {
+        .into_iter()
+        .map(|(name, group)| (reserved.contains(name), group))
+        .filter(|(is_reserved, group)| *is_reserved || group.len() > 1)
+        .flat_map(|(is_reserved, group)| {
             let least = group.iter().map(|place| levels[*place]).min().unwrap_or(0);
-            group.into_iter().filter(move |place| levels[*place] == least && least < DIGITS.len())
+            let gives_way = move |level: usize| (is_reserved || level == least) && level < DIGITS.len();
+            group.into_iter().filter(move |place| gives_way(levels[*place]))
         })
         .collect();
     found.sort_unstable();
@@ -111,9 +138,9 @@ fn clashing(names: &[String], levels: &[usize]) -> Vec<usize> {
 }
 
 /// Why this name cannot stay as it is, whatever else is offered.
-fn inevitable<'h>(heads: &'h [Head], sort: Sort, (place, own): Own<'_>) -> Option<Change<'h>> {
-    let head = &heads[place];
-    let name = head.join(own);
+fn inevitable<'h>(heads: &'h [Head], sort: Sort, own: Own<'_>) -> Option<Change<'h>> {
+    let head = &heads[own.place];
+    let name = head.join(own.wanted());
     if name.chars().count() > MAX_NAME {
         return Some(Change::TooLong);
     }
@@ -126,30 +153,31 @@ fn inevitable<'h>(heads: &'h [Head], sort: Sort, (place, own): Own<'_>) -> Optio
 }
 
 /// The name after so many attempts to find another: 0 is the plain one.
-fn name_at(heads: &[Head], (place, own): Own<'_>, level: usize) -> String {
-    let head = &heads[place];
-    let plain = head.join(own);
+fn name_at(heads: &[Head], own: Own<'_>, level: usize) -> String {
+    let head = &heads[own.place];
+    let plain = head.join(own.wanted());
     let Some(level) = level.checked_sub(1) else { return plain };
     let digits = DIGITS[level];
     let mut name: String = clean(&plain).chars().take(MAX_NAME - digits - 1).collect();
     name.push('_');
-    name.push_str(&digest(&[&head.upstream, own])[..digits]);
+    name.push_str(&digest(&[&head.upstream, own.key])[..digits]);
     name
 }
 
-fn note(heads: &[Head], sort: Sort, (place, own): Own<'_>, name: &str, change: Change<'_>) -> String {
+fn note(heads: &[Head], sort: Sort, own: Own<'_>, name: &str, change: Change<'_>) -> String {
     let what = match sort {
         Sort::Tool => "tool",
         Sort::Prompt => "prompt",
     };
-    let upstream = &heads[place].upstream;
+    let (upstream, key) = (&heads[own.place].upstream, own.key);
     let why = match change {
         Change::TooLong => format!("its name would be longer than {MAX_NAME} characters"),
         Change::Characters => "names have letters, digits, _ - . and / only".to_owned(),
         Change::LooksLike(other) => format!("its name would look like one of upstream {other:?}"),
+        Change::Reserved => "a tool of the gateway itself has its name".to_owned(),
         Change::Taken => "another one would have the same name".to_owned(),
     };
-    format!("{what} {own:?} of upstream {upstream:?} is called {name:?}: {why}")
+    format!("{what} {key:?} of upstream {upstream:?} is called {name:?}: {why}")
 }
 
 /// Whether tools may have it in their names: what SEP-986 allows.

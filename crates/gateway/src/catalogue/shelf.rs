@@ -40,6 +40,8 @@ pub(super) struct CacheHints {
 pub(super) struct Shelf {
     kind: Kind,
     entries: Vec<Entry>,
+    /// How many of them lists show: the first ones.
+    shown: usize,
     places: HashMap<Arc<str>, usize>,
     hints: CacheHints,
     pages: Vec<Page>,
@@ -66,9 +68,21 @@ impl Shelf {
             }
             is_new
         });
-        let mut shelf = Self { kind, entries, places, hints, pages: Vec::new(), anchors: OnceLock::new() };
+        let (shown, pages) = (entries.len(), Vec::new());
+        let mut shelf = Self { kind, entries, shown, places, hints, pages, anchors: OnceLock::new() };
         shelf.pages = shelf.cut();
         shelf
+    }
+
+    /// The same, of which lists show only the first ones.
+    pub(super) fn showing(mut self, count: usize) -> Self {
+        self.shown = count.min(self.entries.len());
+        self.pages = self.cut();
+        self
+    }
+
+    fn shown(&self) -> &[Entry] {
+        &self.entries[..self.shown]
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
@@ -78,6 +92,11 @@ impl Shelf {
     /// The item of this public name.
     pub(super) fn get(&self, name: &str) -> Option<&Entry> {
         self.places.get(name).map(|place| &self.entries[*place])
+    }
+
+    /// Whether lists show the item of this public name.
+    pub(super) fn shows(&self, name: &str) -> bool {
+        self.places.get(name).is_some_and(|place| *place < self.shown)
     }
 
     /// One page: the first, or the one after the item that the cursor names. So a cursor stays good while other items come
@@ -95,15 +114,15 @@ impl Shelf {
     /// Whether clients see the same items in both.
     pub(super) fn looks_like(&self, other: &Self) -> bool {
         let same = |(a, b): (&Entry, &Entry)| a.name == b.name && a.raw == b.raw;
-        self.entries.len() == other.entries.len() && self.entries.iter().zip(&other.entries).all(same)
+        self.shown == other.shown && self.shown().iter().zip(other.shown()).all(same)
     }
 
     fn cut(&self) -> Vec<Page> {
         let mut pages = Vec::new();
         let mut start = 0;
-        while start < self.entries.len() || start == 0 {
+        while start < self.shown || start == 0 {
             let items = self.page_from(start);
-            let is_last = items.end == self.entries.len();
+            let is_last = items.end == self.shown;
             start = items.end;
             pages.push(Page { items, legacy: OnceLock::new(), modern: OnceLock::new() });
             if is_last {
@@ -115,7 +134,7 @@ impl Shelf {
 
     fn page_from(&self, start: usize) -> Range<usize> {
         let mut bytes = 0;
-        let fitting = self.entries[start..].iter().take(MAX_ITEMS).take_while(|entry| {
+        let fitting = self.shown()[start..].iter().take(MAX_ITEMS).take_while(|entry| {
             let is_first = bytes == 0;
             bytes += entry.raw.as_bytes().len() + 1;
             is_first || bytes <= MAX_BYTES
@@ -137,7 +156,7 @@ impl Shelf {
             text.put_slice(entry.raw.as_bytes());
         }
         text.put_u8(b']');
-        if let Some(last) = entries.last().filter(|_| items.end < self.entries.len()) {
+        if let Some(last) = entries.last().filter(|_| items.end < self.shown) {
             text.put_slice(format!(r#","nextCursor":"{}""#, self.cursor(last)).as_bytes());
         }
         if is_modern {
@@ -157,7 +176,7 @@ impl Shelf {
 
     fn after(&self, cursor: &str) -> Result<usize, UnknownCursor> {
         let anchors = self.anchors.get_or_init(|| {
-            self.entries.iter().enumerate().map(|(place, entry)| (self.cursor(entry), place)).collect()
+            self.shown().iter().enumerate().map(|(place, entry)| (self.cursor(entry), place)).collect()
         });
         anchors.get(cursor).map(|place| place + 1).ok_or(UnknownCursor)
     }

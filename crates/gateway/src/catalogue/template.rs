@@ -9,14 +9,14 @@ const MAX_URI: usize = 8 << 10;
 /// A template, made ready for comparing.
 #[derive(Debug, Clone)]
 pub(super) struct Template {
-    steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
     /// Bytes that do not come from a variable: more make a template more particular.
     literal: usize,
 }
 
 /// One step through a URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     /// Exactly this byte.
     Byte(u8),
     /// One byte of a variable.
@@ -29,7 +29,7 @@ enum Step {
 
 /// Which bytes a variable may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
+pub(super) enum Class {
     /// All.
     Any,
     /// All but `/`.
@@ -41,7 +41,7 @@ enum Class {
 }
 
 impl Class {
-    fn has(self, byte: u8) -> bool {
+    pub(super) fn has(self, byte: u8) -> bool {
         match self {
             Self::Any => true,
             Self::Segment => byte != b'/',
@@ -148,8 +148,83 @@ pub(super) fn shape(text: &str) -> String {
     shape
 }
 
+/// A template with its text spelled otherwise, and its expressions as they are.
+pub(super) fn respelled(text: &str, spell: impl Fn(&str) -> Vec<String>) -> Vec<String> {
+    // A character that nothing changes and no URI has, in place of each expression.
+    const HOLE: char = '\u{f8ff}';
+    if text.contains(HOLE) {
+        return vec![text.to_owned()];
+    }
+    let mut literals = String::with_capacity(text.len());
+    for part in parts(text) {
+        match part {
+            Part::Literal(text) => literals.push_str(text),
+            Part::Expression(_) => literals.push(HOLE),
+        }
+    }
+    let filled = |spelled: String| {
+        let mut inside = expressions(text);
+        let mut whole = String::with_capacity(spelled.len());
+        for character in spelled.chars() {
+            match (character == HOLE).then(|| inside.next()).flatten() {
+                Some(inside) => whole.extend(["{", inside, "}"]),
+                None => whole.push(character),
+            }
+        }
+        whole
+    };
+    spell(&literals).into_iter().map(filled).collect()
+}
+
+/// What a template gives with these values; `None` when one is missing. Values are not encoded: servers decode them anyway.
+pub(crate) fn expanded(text: &str, value: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let mut uri = String::with_capacity(text.len());
+    for part in parts(text) {
+        let inside = match part {
+            Part::Literal(text) => {
+                uri.push_str(text);
+                continue;
+            }
+            Part::Expression(inside) => inside,
+        };
+        let operator = inside.chars().next().filter(|first| "+#./;?&".contains(*first));
+        let (first, between, is_named) = match operator {
+            None | Some('+') => ("", ",", false),
+            Some('#') => ("#", ",", false),
+            Some('.') => (".", ".", false),
+            Some('/') => ("/", "/", false),
+            Some(';') => (";", ";", true),
+            Some('?') => ("?", "&", true),
+            Some(_) => ("&", "&", true),
+        };
+        let names = inside.trim_start_matches(|first| Some(first) == operator).split(',');
+        for (place, name) in names.enumerate() {
+            let name = name.split([':', '*']).next().unwrap_or(name);
+            uri.push_str(if place == 0 { first } else { between });
+            if is_named {
+                uri.push_str(name);
+                uri.push('=');
+            }
+            uri.push_str(&value(name)?);
+        }
+    }
+    Some(uri)
+}
+
+/// Whether both have the same expressions in the same order: then what fits one can be told in the words of the other.
+pub(crate) fn same_expressions(one: &str, other: &str) -> bool {
+    expressions(one).eq(expressions(other))
+}
+
+fn expressions(text: &str) -> impl Iterator<Item = &str> {
+    parts(text).filter_map(|part| match part {
+        Part::Expression(inside) => Some(inside),
+        Part::Literal(_) => None,
+    })
+}
+
 /// What one expression can be expanded to.
-fn expression(inside: &str) -> [Step; 2] {
+pub(super) fn expression(inside: &str) -> [Step; 2] {
     match inside.as_bytes().first() {
         Some(b'+') => [Step::One(Class::Any), Step::Many(Class::Any)],
         Some(b'#') => [Step::Led(b'#'), Step::Many(Class::Any)],
@@ -162,13 +237,13 @@ fn expression(inside: &str) -> [Step; 2] {
     }
 }
 
-enum Part<'t> {
+pub(super) enum Part<'t> {
     Literal(&'t str),
     /// What is between the braces.
     Expression(&'t str),
 }
 
-fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
+pub(super) fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -230,6 +305,24 @@ mod tests {
 
         assert!(template.fits(&"a".repeat(MAX_URI)));
         assert!(!template.fits(&"a".repeat(MAX_URI + 1)), "a URI over the bound fits nothing");
+    }
+
+    #[test]
+    fn a_template_gives_a_uri_that_fits_it_when_all_values_are_there() {
+        let value = |name: &str| (name != "missing").then(|| format!("<{name}>"));
+        for (template, uri) in [
+            ("db://{table}/{id}", Some("db://<table>/<id>")),
+            ("file:///{+path}", Some("file:///<path>")),
+            ("x://{a,b}{/c*}{.d}", Some("x://<a>,<b>/<c>.<d>")),
+            ("x://l{?page,size}{&more}{#part}", Some("x://l?page=<page>&size=<size>&more=<more>#<part>")),
+            ("x://{;v:3}", Some("x://;v=<v>")),
+            ("x://{a}/{missing}", None),
+            ("plain://one", Some("plain://one")),
+        ] {
+            let given = expanded(template, value);
+            assert_eq!(given.as_deref(), uri, "{template}");
+            assert!(given.is_none_or(|uri| Template::new(template).fits(&uri)), "{template}");
+        }
     }
 
     #[test]

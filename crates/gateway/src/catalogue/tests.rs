@@ -2,11 +2,15 @@
 
 mod lists;
 mod names;
+mod own;
+mod renames;
+mod rules;
 mod uris;
 
 use serde_json::{Value, json};
 
 use super::*;
+use crate::Filter;
 
 /// What one upstream offers, in the making.
 #[derive(Debug, Clone)]
@@ -14,11 +18,13 @@ pub(super) struct Given {
     upstream: String,
     prefix: String,
     offer: Offer,
+    rules: Rules,
 }
 
 pub(super) fn given(upstream: &str) -> Given {
     let offer = Offer { is_known: true, ..Offer::default() };
-    Given { upstream: upstream.to_owned(), prefix: upstream.to_owned(), offer }
+    let rules = Rules::default();
+    Given { upstream: upstream.to_owned(), prefix: upstream.to_owned(), offer, rules }
 }
 
 pub(super) fn items(member: &str, values: &[Value]) -> Vec<Item> {
@@ -60,14 +66,44 @@ impl Given {
         self.offer(|offer| offer.templates.items = items("uriTemplate", &values))
     }
 
+    /// With patterns for this kind.
+    pub(super) fn ruled(self, kind: Kind, allow: &[&str], deny: &[&str]) -> Self {
+        let owned = |patterns: &[&str]| patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+        self.filtered(kind, |filter| (filter.allow, filter.deny) = (owned(allow), owned(deny)))
+    }
+
+    /// With another name for something of this kind.
+    pub(super) fn renamed(self, kind: Kind, from: &str, to: &str) -> Self {
+        self.filtered(kind, |filter| drop(filter.rename.insert(from.to_owned(), to.to_owned())))
+    }
+
+    fn filtered(mut self, kind: Kind, change: impl FnOnce(&mut Filter)) -> Self {
+        change(match kind {
+            Kind::Tools => &mut self.rules.tools,
+            Kind::Prompts => &mut self.rules.prompts,
+            Kind::Resources => &mut self.rules.resources,
+            Kind::Templates => &mut self.rules.templates,
+        });
+        self
+    }
+
     fn part(self) -> Part {
-        Part { upstream: self.upstream.into(), prefix: self.prefix, offer: Arc::new(self.offer) }
+        let (offer, rules) = (Arc::new(self.offer), Arc::new(self.rules));
+        Part { upstream: self.upstream.into(), prefix: self.prefix, offer, others: Vec::new(), rules }
     }
 }
 
 pub(super) fn merge(given: impl IntoIterator<Item = Given>) -> Catalogue {
+    merge_with(given, &OwnTools::default(), Expose::All)
+}
+
+pub(super) fn merge_with(
+    given: impl IntoIterator<Item = Given>,
+    own: &OwnTools,
+    expose: Expose,
+) -> Catalogue {
     let parts: Vec<Part> = given.into_iter().map(Given::part).collect();
-    Catalogue::merge(&parts, "__")
+    Catalogue::merge(&parts, &Manner { separator: "__", own, expose, pins: None })
 }
 
 /// The public names of all items of a kind.
@@ -121,7 +157,8 @@ fn completions_go_where_the_prompt_or_template_is() {
     let catalogue =
         merge([given("a").prompts(&["ask"]).templates(&["x://{id}"]), given("b").templates(&["x://{name}"])]);
     let sent_on = |reference: Value| {
-        let (route, raw) = catalogue.reference(&Raw::of(&reference).unwrap())?;
+        let (way, raw) = catalogue.reference(&Raw::of(&reference).unwrap())?;
+        let route = way.unwrap();
         Some((route.upstream.to_string(), raw.parse::<Value>().unwrap()))
     };
 

@@ -15,13 +15,20 @@ const HEADER: &str = "x-mcp-header";
 struct Annotations {
     read_only_hint: bool,
     idempotent_hint: bool,
+    destructive_hint: Option<bool>,
+    open_world_hint: Option<bool>,
 }
 
-/// Whether a tool may be called again. What cannot be read says nothing.
+/// What a tool's annotations say. What cannot be read says nothing.
 pub(super) fn hints(tool: &Members) -> Hints {
     let annotations: Annotations =
         tool.get("annotations").and_then(|annotations| annotations.parse().ok()).unwrap_or_default();
-    Hints { read_only: annotations.read_only_hint, idempotent: annotations.idempotent_hint }
+    Hints {
+        read_only: annotations.read_only_hint,
+        idempotent: annotations.idempotent_hint,
+        additive: annotations.destructive_hint == Some(false),
+        closed_world: annotations.open_world_hint == Some(false),
+    }
 }
 
 /// The arguments that headers repeat.
@@ -152,7 +159,13 @@ mod tests {
         let given = json!({ "annotations": { "readOnlyHint": true, "idempotentHint": true, "title": "T" } });
         let wrong = json!({ "annotations": { "readOnlyHint": "true" } });
 
-        assert_eq!(hints(&tool(&given)), Hints { read_only: true, idempotent: true });
+        let narrow = json!({ "annotations": { "destructiveHint": false, "openWorldHint": false } });
+        let wide = json!({ "annotations": { "destructiveHint": true, "openWorldHint": true } });
+
+        let silent = Hints::default();
+        assert_eq!(hints(&tool(&given)), Hints { read_only: true, idempotent: true, ..silent });
+        assert_eq!(hints(&tool(&narrow)), Hints { additive: true, closed_world: true, ..silent });
+        assert_eq!(hints(&tool(&wide)), silent);
         assert_eq!(hints(&tool(&wrong)), Hints::default());
         assert_eq!(hints(&tool(&json!({}))), Hints::default());
     }

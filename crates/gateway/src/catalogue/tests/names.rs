@@ -112,7 +112,7 @@ fn tools_bring_along_what_matters_on_the_way_to_them() {
 
     let route = catalogue.route(Kind::Tools, "a__t").unwrap();
 
-    assert_eq!(route.hints, Hints { read_only: true, idempotent: false });
+    assert_eq!(route.hints, Hints { read_only: true, ..Hints::default() });
     assert_eq!(route.mirrored[0].header, "Region");
 }
 

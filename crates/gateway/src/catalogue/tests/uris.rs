@@ -4,7 +4,10 @@ use serde_json::json;
 use super::*;
 
 fn read(catalogue: &Catalogue, uri: &str) -> Option<(String, String)> {
-    catalogue.resource(uri).map(|route| (route.upstream.to_string(), route.name.to_string()))
+    catalogue
+        .way(Kind::Resources, uri)?
+        .ok()
+        .map(|route| (route.upstream.to_string(), route.name.to_string()))
 }
 
 fn at(upstream: &str, uri: &str) -> Option<(String, String)> {
