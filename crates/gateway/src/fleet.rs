@@ -36,6 +36,9 @@ use async_trait::async_trait;
 use auth::Caller;
 use json_rpc::{Notification, Outcome, Raw};
 use mcp_transport::Line;
+use uuid::Uuid;
+
+use crate::trail::Trail;
 
 pub(crate) use call::CallError;
 pub(crate) use upstream::Upstream;
@@ -53,6 +56,23 @@ pub(crate) struct Behalf {
     pub(crate) capabilities: Raw,
     /// Where it must be made, if that matters: there, or not at all.
     pub(crate) stay: Option<Place>,
+    /// What happens to it is noted there.
+    pub(crate) trail: Arc<Trail>,
+    /// The client's request that it is a part of, if there may be other parts.
+    pub(crate) whole: Option<Uuid>,
+}
+
+/// Which request a call belongs to, as far as that matters to whoever says something beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Origin {
+    session: Option<u64>,
+    whole: Option<Uuid>,
+}
+
+impl Behalf {
+    fn origin(&self) -> Origin {
+        Origin { session: self.session, whole: self.whole }
+    }
 }
 
 /// Which replica of an upstream. What one client began at a place it finds there again, on the same connection.
@@ -79,6 +99,9 @@ pub(crate) struct Answered {
 /// What upstreams tell their gateway.
 #[async_trait]
 pub(crate) trait Observer: Send + Sync + 'static {
+    /// An upstream says that lists of it have changed, or may have changed unheard: they are going to be read again.
+    fn may_have_changed(&self, _upstream: &str) {}
+
     /// What an upstream offers has changed, or is known now.
     fn offer_changed(&self, upstream: &str);
 

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::Savings;
+
 /// How a gateway is.
 #[derive(Debug, Clone, Serialize)]
 pub struct Health {
@@ -9,6 +11,9 @@ pub struct Health {
     pub status: &'static str,
     /// Its upstreams, in the order of their names.
     pub upstreams: Vec<UpstreamHealth>,
+    /// What searching tools saves, where that is how clients find them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<Savings>,
 }
 
 impl Health {

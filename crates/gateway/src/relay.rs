@@ -22,12 +22,15 @@ use tokio::{
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::{
-    Settings, UpstreamHealth, UpstreamSettings,
+    Expose, Pins, Settings, UpstreamHealth, UpstreamSettings,
     bridge::{self, Exchange, KnownTasks, Level, Parked, Seal, Subscriptions},
-    catalogue::{Catalogue, Offer, Part},
+    cache::{Cache, Epoch},
+    catalogue::{Catalogue, Manner, Offer, Part},
     errors,
     fleet::{Audience, CallError, Connected, Observer, Place, Upstream},
+    own::{OwnTools, search::Search},
     session::Session,
+    trail::Trails,
 };
 use renewal::Renewals;
 
@@ -49,6 +52,8 @@ pub(crate) struct Relay {
     pub(crate) parked: Parked<Exchange>,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) tasks: KnownTasks,
+    pub(crate) trails: Trails,
+    pub(crate) cache: Cache,
     /// Upstreams that are being closed, and what closes them.
     leaving: Mutex<Vec<Weak<Upstream>>>,
     leavings: TaskTracker,
@@ -61,7 +66,19 @@ pub(crate) struct Relay {
 pub(crate) struct View {
     pub(crate) members: BTreeMap<Arc<str>, Member>,
     pub(crate) catalogue: Catalogue,
+    pub(crate) own: OwnTools,
+    /// Finds tools, where clients do not see them all.
+    pub(crate) search: Option<Search>,
+    frame: Arc<Frame>,
+}
+
+/// What is the same for all upstreams.
+#[derive(Default)]
+struct Frame {
     separator: String,
+    expose: Expose,
+    own: OwnTools,
+    pins: Option<Arc<Pins>>,
 }
 
 /// One upstream, and how it is used.
@@ -69,6 +86,8 @@ pub(crate) struct View {
 pub(crate) struct Member {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) settings: Arc<UpstreamSettings>,
+    /// Answers from before it are not kept.
+    pub(crate) epoch: Epoch,
     /// What it offered before its settings changed, until it tells anew.
     before: Option<Arc<Offer>>,
 }
@@ -96,7 +115,7 @@ impl Relay {
         let seal = Arc::new(Seal::new(settings.state_key.as_ref()));
         let renewals = Arc::new(Renewals::new());
         let relay = Arc::new_cyclic(|myself| Self {
-            view: watch::Sender::new(Arc::new(View::of(BTreeMap::new(), settings.separator.clone()))),
+            view: watch::Sender::new(Arc::new(View::of(BTreeMap::new(), Arc::default()))),
             is_known: AtomicBool::new(false),
             started: Instant::now(),
             renewal: Mutex::default(),
@@ -106,6 +125,8 @@ impl Relay {
             parked: Parked::new(seal),
             subscriptions: Subscriptions::default(),
             tasks: KnownTasks::default(),
+            trails: Trails::default(),
+            cache: Cache::new(settings.cache_bytes),
             leaving: Mutex::default(),
             leavings: TaskTracker::new(),
             _renewing: AbortOnDropHandle::new(tokio::spawn(renewal::follow(
@@ -122,6 +143,7 @@ impl Relay {
     /// Takes over other settings. Upstreams that stay the same are not touched; others are replaced, and what they were doing
     /// may be finished.
     pub(crate) fn apply(&self, settings: Settings) {
+        self.trails.write_to(settings.access_log);
         let renewal = self.renewal();
         let mut members = self.view().members.clone();
         let (mut next, mut dismissed) = (BTreeMap::new(), Vec::new());
@@ -130,19 +152,30 @@ impl Relay {
             let member = match members.remove(&name) {
                 Some(old) if old.settings.is_same(&settings) => {
                     old.upstream.revive();
-                    Member { settings: settings.into(), ..old }
+                    let is_kept_alike = old.settings.cache == settings.cache;
+                    let epoch = if is_kept_alike { old.epoch } else { self.cache.epoch() };
+                    Member { settings: settings.into(), epoch, ..old }
                 }
                 old => {
                     let before = old.as_ref().map(Member::offer);
                     dismissed.extend(old);
                     let upstream = Upstream::start(name.clone(), settings.clone(), self.myself.clone());
-                    Member { upstream, settings: settings.into(), before }
+                    Member { upstream, settings: settings.into(), epoch: self.cache.epoch(), before }
                 }
             };
             next.insert(name, member);
         }
         dismissed.extend(members.into_values());
-        self.show(&renewal, View::of(next, settings.separator));
+        let frame = Frame {
+            separator: settings.separator,
+            expose: settings.expose,
+            own: OwnTools::of(settings.expose, settings.batch, settings.pipelines, settings.runs),
+            pins: settings.pins,
+        };
+        let epochs: Vec<_> = next.iter().map(|(name, member)| (name.clone(), member.epoch)).collect();
+        self.show(&renewal, View::of(next, frame.into()));
+        // Not before: until then calls come that know the upstreams as they were.
+        self.cache.upstreams_are(&epochs);
         // Not before: a call that is sent away looks up who has the name now.
         dismissed.into_iter().for_each(|old| self.dismiss(old));
     }
@@ -160,6 +193,11 @@ impl Relay {
         let next = Arc::new(next);
         let old = self.view.send_replace(next.clone());
         let changed = next.catalogue.changed(&old.catalogue);
+        let keeps_uris = next.catalogue.keeps_uris() && old.catalogue.keeps_uris();
+        let leads_alike = changed.is_empty() && next.catalogue.has_same_homes(&old.catalogue);
+        if !(leads_alike || keeps_uris) {
+            self.cache.forget_all(); // what is kept may name resources as they were called before
+        }
         if !changed.is_empty() {
             self.subscriptions.changed(&changed);
         }
@@ -169,7 +207,7 @@ impl Relay {
     fn take_over(&self) {
         loop {
             let present = self.view();
-            let next = View::of(present.members.clone(), present.separator.clone());
+            let next = View::of(present.members.clone(), present.frame.clone());
             let renewal = self.renewal();
             // Other settings may have come meanwhile; whoever brings them need not wait for this.
             if Arc::ptr_eq(&present, &self.view()) {
@@ -189,6 +227,10 @@ impl Relay {
     /// The upstreams and what they offer, now.
     pub(crate) fn view(&self) -> Arc<View> {
         self.view.borrow().clone()
+    }
+
+    pub(crate) fn weak(&self) -> Weak<Self> {
+        self.myself.clone()
     }
 
     /// Waits until all upstreams that there were at the start have told what they offer, or could not be reached; at most for
@@ -218,6 +260,13 @@ impl Relay {
     pub(crate) async fn settled(&self) {
         let view = self.view();
         join_all(view.members.values().map(|member| member.upstream.settled())).await;
+        self.renewals.caught_up().await;
+    }
+
+    /// The same for each of their replicas.
+    pub(crate) async fn settled_everywhere(&self) {
+        let view = self.view();
+        join_all(view.members.values().map(|member| member.upstream.settled_everywhere())).await;
         self.renewals.caught_up().await;
     }
 
@@ -271,32 +320,68 @@ impl Relay {
         self.leavings.close();
         self.leavings.wait().await;
         self.subscriptions.close().await;
+        if let Some(log) = self.trails.log() {
+            log.flush().await;
+        }
     }
 }
 
 impl View {
-    fn of(members: BTreeMap<Arc<str>, Member>, separator: String) -> Self {
+    fn of(members: BTreeMap<Arc<str>, Member>, frame: Arc<Frame>) -> Self {
+        let catalogue = Self::merge(&members, &frame, frame.pins.as_deref());
+        let search = (frame.expose == Expose::Search).then(|| Search::of(&catalogue));
+        Self { members, catalogue, own: frame.own.clone(), search, frame }
+    }
+
+    /// Whether anything of this upstream may be kept from clients, by rules or because it is not approved.
+    pub(crate) fn is_restricted(&self, upstream: &str) -> bool {
+        self.frame.pins.is_some() || self.catalogue.is_ruled(upstream)
+    }
+
+    /// What would be offered if every tool were approved.
+    pub(crate) fn without_pins(&self) -> Catalogue {
+        Self::merge(&self.members, &self.frame, None)
+    }
+
+    fn merge(members: &BTreeMap<Arc<str>, Member>, frame: &Frame, pins: Option<&Pins>) -> Catalogue {
         let parts = members.iter().map(|(name, member)| Part {
             upstream: name.clone(),
             prefix: member.settings.prefix.clone().unwrap_or_else(|| name.to_string()),
             offer: member.offer(),
+            others: if pins.is_some() { member.upstream.other_offers() } else { Vec::new() },
+            rules: member.settings.rules.clone(),
         });
-        let catalogue = Catalogue::merge(&parts.collect::<Vec<_>>(), &separator);
-        Self { members, catalogue, separator }
+        let manner = Manner { separator: &frame.separator, own: &frame.own, expose: frame.expose, pins };
+        Catalogue::merge(&parts.collect::<Vec<_>>(), &manner)
     }
+}
+
+/// Whether an upstream tells that something of it is not as it was: what it answered before may not be true any more.
+pub(crate) fn is_change(notification: &Notification) -> bool {
+    let method = notification.method.as_ref();
+    method == "notifications/resources/updated" || method.starts_with("notifications/tasks")
 }
 
 #[async_trait]
 impl Observer for Relay {
-    fn offer_changed(&self, _upstream: &str) {
+    fn may_have_changed(&self, upstream: &str) {
+        self.cache.forget(upstream);
+    }
+
+    fn offer_changed(&self, upstream: &str) {
+        self.cache.forget(upstream);
         self.renewals.note();
     }
 
     fn told(&self, upstream: &str, place: Place, audience: Audience, notification: Notification) {
+        if is_change(&notification) {
+            self.cache.forget(upstream); // before anybody hears of it and asks again
+        }
         self.subscriptions.told(self, upstream, place, audience, notification);
     }
 
     async fn asked(&self, upstream: &str, session: u64, method: &str, params: Option<Raw>) -> Outcome {
+        self.cache.asked(upstream);
         let session = self.session(session);
         let view = self.view();
         match (session, view.members.get_key_value(upstream)) {
@@ -315,6 +400,6 @@ impl Observer for Relay {
     }
 
     async fn attend(&self, connected: &Connected) {
-        self.subscriptions.attend(connected).await;
+        self.subscriptions.attend(self.myself.clone(), connected).await;
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use auth::Caller;
 use json_rpc::{Members, Raw};
-use mcp_transport::{Arrival, Link};
+use mcp_transport::{Arrival, Link, TransportKind};
 
 use crate::{bridge::Level, relay::Relay};
 
@@ -16,6 +16,7 @@ pub struct Session {
     /// Its number, never used again.
     pub(crate) number: u64,
     pub(crate) caller: Caller,
+    transport: TransportKind,
     /// Whether it is here for one request only.
     pub(crate) is_brief: bool,
     /// Leads to it outside of any request.
@@ -31,17 +32,40 @@ pub(crate) struct Introduction {
     pub(crate) capabilities: Raw,
 }
 
+/// Whom a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) caller: Caller,
+    pub(crate) transport: TransportKind,
+    /// The number of the session; `None` for a client that is here for one request only.
+    pub(crate) session: Option<u64>,
+}
+
+/// The era of the protocol that a request speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Era {
+    Older,
+    Newer,
+}
+
 impl Session {
     pub(crate) fn new(number: u64, arrival: Arrival, relay: Weak<Relay>) -> Self {
         Self {
             number,
             caller: arrival.caller,
+            transport: arrival.transport,
             is_brief: arrival.is_brief,
             link: arrival.link,
             introduction: OnceLock::new(),
             level: AtomicU8::new(Level::Info as u8),
             relay,
         }
+    }
+
+    /// Whom a request of this client comes from.
+    pub(crate) fn origin(&self) -> Origin {
+        let Self { number, caller, transport, is_brief, .. } = *self;
+        Origin { caller, transport, session: (!is_brief).then_some(number) }
     }
 
     /// What the client said of itself, once it has.

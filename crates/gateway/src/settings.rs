@@ -2,15 +2,17 @@
 
 mod reach;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use ledger::Runs;
 use mcp_transport::Era;
+use pipeline::Pipeline;
 use resilience::Backoff;
 use secrecy::SecretString;
 
 pub use reach::{InMemory, Reach, Replica};
 
-use crate::{catalogue::Hints, fleet::Repeat};
+use crate::{AccessLog, BatchSettings, CacheSettings, Pins, Rules, catalogue::Hints, fleet::Repeat};
 
 /// What a gateway is made of.
 #[derive(Debug, Clone)]
@@ -21,6 +23,30 @@ pub struct Settings {
     pub separator: String,
     /// Seals what clients must give back. Gateways that share a key understand each other's; without one each start has its own.
     pub state_key: Option<SecretString>,
+    /// Which tools clients see.
+    pub expose: Expose,
+    /// Whether there is the tool `batch`, and its bounds.
+    pub batch: Option<BatchSettings>,
+    /// Pipelines, which are tools too.
+    pub pipelines: Vec<Arc<Pipeline>>,
+    /// Where runs of pipelines are written down. Without it a crash ends them.
+    pub runs: Option<Runs>,
+    /// Tools as they were approved. Without it every tool is.
+    pub pins: Option<Arc<Pins>>,
+    /// Most memory for answers that are kept, in bytes: 64 MiB.
+    pub cache_bytes: usize,
+    /// Where every request is written down.
+    pub access_log: Option<AccessLog>,
+}
+
+/// Which tools clients see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Expose {
+    /// All.
+    #[default]
+    All,
+    /// Two, which find the others and call them.
+    Search,
 }
 
 /// How one upstream is reached and used.
@@ -55,6 +81,10 @@ pub struct UpstreamSettings {
     /// A child process that nobody used for so long, and whose resources nobody follows, is stopped, and started again when it is
     /// needed. Without it never.
     pub idle_stop: Option<Duration>,
+    /// What clients may see and use.
+    pub rules: Arc<Rules>,
+    /// Whether results of its read-only tools are kept.
+    pub cache: Option<CacheSettings>,
 }
 
 /// How calls are spread over replicas.
@@ -112,7 +142,18 @@ pub struct Restarts {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { upstreams: BTreeMap::new(), separator: "__".to_owned(), state_key: None }
+        Self {
+            upstreams: BTreeMap::new(),
+            separator: "__".to_owned(),
+            state_key: None,
+            expose: Expose::default(),
+            batch: None,
+            pipelines: Vec::new(),
+            runs: None,
+            pins: None,
+            cache_bytes: 64 << 20,
+            access_log: None,
+        }
     }
 }
 
@@ -133,6 +174,8 @@ impl Default for UpstreamSettings {
             retries: Retries::default(),
             restarts: Restarts::default(),
             idle_stop: None,
+            rules: Arc::default(),
+            cache: None,
         }
     }
 }
@@ -195,7 +238,7 @@ impl Retries {
 }
 
 /// Whether `name` is what the pattern says, `*` in it standing for any text.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = name.strip_prefix(first) else { return false };

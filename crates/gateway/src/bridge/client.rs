@@ -4,15 +4,17 @@ use std::{borrow::Cow, sync::Arc};
 
 use auth::Caller;
 use json_rpc::{Members, Raw};
+use uuid::Uuid;
 
 use super::{
     level::Level,
     revision::{self, CAPABILITIES, CLIENT_INFO, LOG_LEVEL, VERSION},
 };
 use crate::{
-    errors,
+    errors::{self, Refusal},
     fleet::{Behalf, Place},
     session::Session,
+    trail::Trail,
 };
 
 /// Who makes a request: its session, and what it said about itself there or in the request.
@@ -29,7 +31,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// Who makes a request with this `_meta`. What is between the client and the gateway alone is taken out of it.
-    pub(crate) fn of(session: &Arc<Session>, method: &str, meta: &mut Members) -> Result<Self, Raw> {
+    pub(crate) fn of(session: &Arc<Session>, method: &str, meta: &mut Members) -> Result<Self, Refusal> {
         let version = meta.remove(VERSION);
         let version = version.as_ref().map(|version| version.parse::<Cow<'_, str>>());
         match version {
@@ -47,7 +49,7 @@ impl Client {
         }
     }
 
-    fn modern(session: &Arc<Session>, meta: &mut Members) -> Result<Self, Raw> {
+    fn modern(session: &Arc<Session>, meta: &mut Members) -> Result<Self, Refusal> {
         meta.remove(CLIENT_INFO);
         let capabilities = meta.remove(CAPABILITIES).filter(Raw::is_object);
         let capabilities = capabilities.ok_or_else(|| missing(CAPABILITIES))?;
@@ -68,18 +70,20 @@ impl Client {
     }
 
     /// The client as upstreams must know it, and the replica that it has to do with.
-    pub(crate) fn behalf(&self, stay: Option<Place>) -> Behalf {
+    pub(crate) fn behalf(&self, stay: Option<Place>, trail: Arc<Trail>, whole: Option<Uuid>) -> Behalf {
         Behalf {
             owner: self.owner(),
             session: (!self.session.is_brief).then_some(self.session.number),
             is_modern: self.is_modern,
             capabilities: self.capabilities.clone(),
             stay,
+            trail,
+            whole,
         }
     }
 }
 
-fn missing(key: &str) -> Raw {
+fn missing(key: &str) -> Refusal {
     let advice = "clients of earlier revisions must send initialize first";
     errors::invalid_params(format!(
         "request _meta is missing or has malformed required fields: {key}; {advice}"

@@ -5,8 +5,11 @@ use std::{borrow::Cow, sync::Arc};
 use json_rpc::{Members, Raw};
 use mcp_transport::{Line, Link, Mirrored, Outgoing};
 
-use super::{client::Client, exchange::Exchange, input::Input, meta, methods::Incoming};
-use crate::fleet::{Answered, CallError, Place, Repeat, Upstream};
+use super::{client::Client, exchange::Exchange, input::Input, meta, methods::Incoming, sought::Lead};
+use crate::{
+    fleet::{Answered, CallError, Place, Repeat, Upstream},
+    trail::Trail,
+};
 
 /// A request on its way to an upstream. It owns what it needs, so that it can outlive the request that it came from.
 pub(crate) struct Forward {
@@ -20,25 +23,39 @@ pub(crate) struct Forward {
     pub(crate) repeat: Repeat,
     /// What headers repeat of the arguments.
     pub(crate) mirrored: Arc<[Mirrored]>,
+    /// How it was found, if by a name: what clients may use is looked up again before it is sent.
+    pub(crate) lead: Option<Lead>,
     /// Which of the upstream's replicas it must go to, if that matters.
     pub(crate) stay: Option<Place>,
     /// What it is about, as the client calls it.
     pub(crate) target: String,
+    /// What happens to it is noted there.
+    pub(crate) trail: Arc<Trail>,
+    /// The client's request that it is a part of, when one of the gateway's own tools makes it.
+    pub(crate) whole: Option<Arc<Exchange>>,
 }
 
 impl Forward {
     /// A request as it came, to this upstream, never to be repeated; and who made it.
     pub(crate) fn of(incoming: Incoming, upstream: Arc<Upstream>, target: String) -> (Self, Client, Link) {
-        let Incoming { client, link, method, params, meta } = incoming;
+        let Incoming { client, link, method, params, meta, trail, whole } = incoming;
         let (repeat, mirrored) = (Repeat::Never, Arc::default());
-        (Self { upstream, method, params, meta, repeat, mirrored, stay: None, target }, client, link)
+        let (lead, stay) = (None, None);
+        let forward =
+            Self { upstream, method, params, meta, repeat, mirrored, lead, stay, target, trail, whole };
+        (forward, client, link)
     }
 
     /// Asks the upstream once: with what the client answered to its questions, if it asked any.
     pub(crate) async fn send(&self, exchange: &Arc<Exchange>, input: &Input) -> Result<Answered, CallError> {
         let client = &exchange.client;
-        let behalf = client.behalf(self.stay);
-        let build = |line: &Line| self.outgoing(client, line, input);
+        let behalf = client.behalf(self.stay, self.trail.clone(), exchange.whole());
+        let is_new = input.responses.is_none() && input.state.is_none();
+        let refusal = || self.lead.as_ref()?.refusal(&self.trail, is_new);
+        let build = |line: &Line| match refusal() {
+            Some(refusal) => Err(refusal),
+            None => Ok(self.outgoing(client, line, input)),
+        };
         self.upstream.call(&behalf, self.repeat, Some(exchange.clone() as _), &build).await
     }
 

@@ -2,25 +2,30 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use json_rpc::{Members, Outcome, Raw};
+use json_rpc::{Members, Raw};
 
 use super::revision::{self, SERVER_INFO};
-use crate::{errors, identity::identity, relay::Relay, session::Session};
+use crate::{
+    errors::{self, Answer},
+    identity::identity,
+    relay::Relay,
+    session::Session,
+};
 
 /// How long clients of the newer era may rely on what `server/discover` says: a minute, in milliseconds.
 const TIME_TO_LIVE_MS: u64 = 60_000;
 
 /// Begins a session of the older era.
-pub(super) async fn initialize(relay: &Arc<Relay>, session: &Arc<Session>, params: &Members) -> Outcome {
+pub(super) async fn initialize(relay: &Arc<Relay>, session: &Arc<Session>, params: &Members) -> Answer {
     let wanted = params.get("protocolVersion").and_then(|version| version.parse::<Cow<'_, str>>().ok());
     let wanted = wanted.ok_or_else(|| errors::invalid_params("protocolVersion must be a text"))?;
     let version = revision::negotiate(&wanted);
     let capabilities = params.get("capabilities").cloned().unwrap_or_else(Raw::empty_object);
     if !capabilities.is_object() {
-        return Err(errors::invalid_params("capabilities must be an object"));
+        return Err(errors::invalid_params("capabilities must be an object").into());
     }
     if !session.introduce(&capabilities) {
-        return Err(errors::invalid_request("the session has begun already"));
+        return Err(errors::invalid_request("the session has begun already").into());
     }
     relay.joined(session);
     relay.known().await;
@@ -36,7 +41,7 @@ pub(super) async fn initialize(relay: &Arc<Relay>, session: &Arc<Session>, param
 }
 
 /// Says what there is to a client of the newer era.
-pub(super) async fn discover(relay: &Arc<Relay>) -> Outcome {
+pub(super) async fn discover(relay: &Arc<Relay>) -> Answer {
     relay.known().await;
     let catalogue = &relay.view().catalogue;
     let versions: Vec<_> = revision::all().collect();

@@ -2,11 +2,18 @@
 
 use std::sync::Arc;
 
-use json_rpc::{Members, MembersError, Outcome, Raw, Request};
+use json_rpc::{Members, MembersError, Raw, Request};
 use mcp_transport::Link;
 
-use super::{call, client::Client, forward::Forward, introductions, lists, named, tasks};
-use crate::{catalogue::Kind, errors, fleet::Repeat, relay::Relay, session::Session};
+use super::{call, client::Client, exchange::Exchange, forward::Forward, introductions, lists, named, tasks};
+use crate::{
+    catalogue::Kind,
+    errors::{self, Answer, Refusal},
+    fleet::Repeat,
+    relay::Relay,
+    session::Session,
+    trail::Trail,
+};
 
 /// Methods that only one of the eras has: whether that is the newer one.
 const OF_ONE_ERA: [(&str, bool); 10] = [
@@ -31,11 +38,15 @@ pub(crate) struct Incoming {
     pub(crate) params: Members,
     /// `_meta` without what is between the client and the gateway alone.
     pub(crate) meta: Members,
+    /// What happens to it is noted there.
+    pub(crate) trail: Arc<Trail>,
+    /// The client's request that it is a part of, when one of the gateway's own tools makes it.
+    pub(crate) whole: Option<Arc<Exchange>>,
 }
 
 impl Incoming {
     /// A parameter that must be a text.
-    pub(super) fn text(&self, name: &str) -> Result<String, Raw> {
+    pub(super) fn text(&self, name: &str) -> Result<String, Refusal> {
         let text = self.params.get(name).and_then(|text| text.parse().ok());
         text.ok_or_else(|| errors::invalid_params(format!("{name} must be a text")))
     }
@@ -47,15 +58,17 @@ pub(crate) async fn answer(
     session: &Arc<Session>,
     request: Request,
     link: Link,
-) -> Outcome {
+    trail: Arc<Trail>,
+) -> Answer {
     let params = members(request.params.as_ref(), "params")?;
     let mut meta = members(params.get("_meta"), "_meta")?;
     let client = Client::of(session, &request.method, &mut meta)?;
-    let incoming = Incoming { client, link, method: request.method, params, meta };
+    trail.asks(client.is_modern, &params);
+    let incoming = Incoming { client, link, method: request.method, params, meta, trail, whole: None };
     let is_modern = incoming.client.is_modern;
     let is_of_another_era = |(method, its): &(&str, bool)| *method == incoming.method && *its != is_modern;
     if OF_ONE_ERA.iter().any(is_of_another_era) {
-        return Err(errors::method_not_found("the revision of this request has no such method"));
+        return Err(errors::method_not_found("the revision of this request has no such method").into());
     }
     match incoming.method.as_ref() {
         "tools/call" => named::call_tool(relay, incoming).await,
@@ -71,7 +84,7 @@ pub(crate) async fn answer(
         "ping" => Ok(Raw::empty_object()),
         "logging/setLevel" => relay.subscriptions.set_level(&incoming).await,
         "resources/subscribe" => relay.subscriptions.subscribe(relay, &incoming).await,
-        "resources/unsubscribe" => relay.subscriptions.unsubscribe(&incoming),
+        "resources/unsubscribe" => relay.subscriptions.unsubscribe(relay, &incoming),
         "subscriptions/listen" => relay.subscriptions.listen(relay, &incoming).await,
         method if method.starts_with("tasks/") => tasks::answer(relay, incoming).await,
         _ => unknown(relay, incoming).await,
@@ -79,19 +92,27 @@ pub(crate) async fn answer(
 }
 
 /// A method that the gateway does not know goes to the only upstream, if there is just one.
-async fn unknown(relay: &Arc<Relay>, incoming: Incoming) -> Outcome {
+async fn unknown(relay: &Arc<Relay>, incoming: Incoming) -> Answer {
     let view = relay.view();
     let sole = view.catalogue.sole().and_then(|name| view.members.get(&name));
     let Some(member) = sole else {
         return Err(errors::method_not_found(
             "the gateway does not know this method, and has not just one upstream to ask",
-        ));
+        )
+        .into());
     };
+    if view.is_restricted(member.upstream.name()) {
+        return Err(errors::method_not_found(
+            "the gateway does not know this method, and so cannot apply rules and pins to it",
+        )
+        .into());
+    }
+    let _changes = relay.cache.changing(member.upstream.name()); // perhaps
     let (forward, client, link) = Forward::of(incoming, member.upstream.clone(), String::new());
     call::carry(relay, client, link, Forward { repeat: Repeat::Never, ..forward }).await
 }
 
-fn members(object: Option<&Raw>, what: &str) -> Result<Members, Raw> {
+fn members(object: Option<&Raw>, what: &str) -> Result<Members, Refusal> {
     let members = object.map_or_else(|| Ok(Members::default()), Members::of);
     members.map_err(|wrong: MembersError| errors::invalid_params(format!("{what} is wrong: {wrong}")))
 }

@@ -2,104 +2,111 @@
 
 use std::sync::Arc;
 
-use json_rpc::{Members, Outcome, Raw};
-use tokio::time::timeout;
+use json_rpc::Members;
 
-use super::{call, forward::Forward, methods::Incoming};
+use super::{
+    call,
+    completions::Completing,
+    forward::Forward,
+    methods::Incoming,
+    own_calls,
+    sought::{Found, Sought},
+};
 use crate::{
-    catalogue::{Catalogue, Kind, Route},
-    errors,
+    errors::{self, Answer},
     fleet::Repeat,
-    relay::{Member, Relay},
+    own::search::{self, CALL_TOOL},
+    relay::Relay,
 };
 
 /// Calls a tool.
-pub(super) async fn call_tool(relay: &Arc<Relay>, mut incoming: Incoming) -> Outcome {
-    let name = incoming.text("name")?;
-    let look = |catalogue: &Catalogue| catalogue.route(Kind::Tools, &name).cloned();
-    let (member, route) = find(relay, &name, look, || errors::unknown_name(true)).await?;
-    if *route.name != *name {
-        incoming.params.set("name", Raw::text(&route.name));
+pub(super) async fn call_tool(relay: &Arc<Relay>, mut incoming: Incoming) -> Answer {
+    // Without it the name is an upstream's.
+    if relay.view().own.get(CALL_TOOL).is_some() {
+        search::unwrap(&mut incoming.params, &incoming.trail);
     }
+    let name = incoming.text("name")?;
+    incoming.trail.is_about(&name);
+    let own = relay.view().own.get(&name).cloned();
+    if let Some(tool) = own {
+        return own_calls::run(relay, incoming, tool).await;
+    }
+    let found = Sought::Tool(name.clone()).find(relay, &incoming.trail).await?;
+    found.point(&mut incoming.params, &name);
+    let Found { member, route, lead, .. } = found;
+    let cached = relay.cache.applies(&member, &route, &incoming);
+    let trail = incoming.trail.clone();
     let repeat = member.settings.retries.repeat(&route.name, route.hints);
+    let is_read_only = route.hints.read_only;
+    let patience = member.settings.call_timeout;
     let (forward, client, link) = Forward::of(incoming, member.upstream, name);
-    let forward = Forward { repeat, mirrored: route.mirrored, ..forward };
-    call::carry(relay, client, link, forward).await
+    let forward = Forward { repeat, mirrored: route.mirrored, lead: Some(lead), ..forward };
+    match cached {
+        Some((key, settings)) => {
+            let call = || call::carry(relay, client, link, forward);
+            relay.cache.through(key, settings, patience, &trail, call).await
+        }
+        None if is_read_only => call::carry(relay, client, link, forward).await,
+        None => {
+            // What it changes, others may have read.
+            let _changes = relay.cache.changing(&route.upstream);
+            call::carry(relay, client, link, forward).await
+        }
+    }
 }
 
 /// Gets a prompt.
-pub(super) async fn get_prompt(relay: &Arc<Relay>, mut incoming: Incoming) -> Outcome {
+pub(super) async fn get_prompt(relay: &Arc<Relay>, mut incoming: Incoming) -> Answer {
     let name = incoming.text("name")?;
-    let look = |catalogue: &Catalogue| catalogue.route(Kind::Prompts, &name).cloned();
-    let (member, route) = find(relay, &name, look, || errors::unknown_name(false)).await?;
-    if *route.name != *name {
-        incoming.params.set("name", Raw::text(&route.name));
-    }
-    harmless(relay, incoming, member, name).await
+    incoming.trail.is_about(&name);
+    let found = Sought::Prompt(name.clone()).find(relay, &incoming.trail).await?;
+    found.point(&mut incoming.params, &name);
+    harmless(relay, incoming, found, name).await
 }
 
 /// Reads a resource.
-pub(super) async fn read_resource(relay: &Arc<Relay>, mut incoming: Incoming) -> Outcome {
+pub(super) async fn read_resource(relay: &Arc<Relay>, mut incoming: Incoming) -> Answer {
     let uri = incoming.text("uri")?;
+    incoming.trail.is_about(&uri);
     let is_modern = incoming.client.is_modern;
-    let unknown = || errors::resource_not_found(&uri, is_modern);
-    let (member, route) = find(relay, &uri, |catalogue| catalogue.resource(&uri), unknown).await?;
-    if *route.name != *uri {
-        incoming.params.set("uri", Raw::text(&route.name));
-    }
-    harmless(relay, incoming, member, uri).await
+    let found = Sought::Resource { uri: uri.clone(), is_modern }.find(relay, &incoming.trail).await?;
+    found.point(&mut incoming.params, &uri);
+    harmless(relay, incoming, found, uri).await
 }
 
 /// Completes an argument of a prompt or template.
-pub(super) async fn complete(relay: &Arc<Relay>, mut incoming: Incoming) -> Outcome {
+pub(super) async fn complete(relay: &Arc<Relay>, mut incoming: Incoming) -> Answer {
     let reference = incoming.params.get("ref").filter(|reference| reference.is_object()).cloned();
     let reference = reference.ok_or_else(|| errors::invalid_params("ref must be an object"))?;
-    let mut there = None;
-    let look = |catalogue: &Catalogue| {
-        let (route, reference) = catalogue.reference(&reference)?;
-        there = Some(reference);
-        Some(route)
-    };
-    let unknown =
-        || errors::invalid_params("there is no prompt or resource template as ref says: list them again");
-    let name = Members::of(&reference).ok().and_then(|members| members.get("name")?.parse::<String>().ok());
-    let (member, _) = find(relay, &name.unwrap_or_default(), look, unknown).await?;
-    if let Some(there) = there {
-        incoming.params.set("ref", there);
+    let members = Members::of(&reference).ok();
+    let named = |member: &str| members.as_ref()?.get(member)?.parse::<String>().ok();
+    let name = named("name");
+    if let Some(target) = name.clone().or_else(|| named("uri")) {
+        incoming.trail.is_about(&target);
     }
-    harmless(relay, incoming, member, String::new()).await
+    let sought = Sought::Completed { reference, name: name.unwrap_or_default() };
+    let found = sought.find(relay, &incoming.trail).await?;
+    found.point(&mut incoming.params, "");
+    let upstream = found.member.upstream.name().clone();
+    let completing = Completing::of(&incoming.params);
+    let trail = incoming.trail.clone();
+    let completed = harmless(relay, incoming, found, String::new()).await?;
+    let catalogue = &relay.view().catalogue;
+    Ok(match completing.filter(|_| catalogue.guards(&upstream)) {
+        Some(completing) => completing.permitted(completed, |uri| {
+            let is_refused = !catalogue.is_on_the_way(&upstream, uri);
+            if let Some(why) = catalogue.refusal(&upstream, uri).filter(|_| is_refused) {
+                trail.withholds(uri, &why);
+            }
+            is_refused
+        }),
+        None => completed,
+    })
 }
 
 /// Carries a request that changes nothing.
-async fn harmless(relay: &Arc<Relay>, incoming: Incoming, member: Member, target: String) -> Outcome {
-    let (forward, client, link) = Forward::of(incoming, member.upstream, target);
-    call::carry(relay, client, link, Forward { repeat: Repeat::Allowed, ..forward }).await
-}
-
-/// The upstream that a name leads to. It waits for those that may have it and have not told their names yet: for all within
-/// the first seconds, and for the one that the name looks like until that has told, or could not be reached.
-async fn find(
-    relay: &Relay,
-    name: &str,
-    mut look: impl FnMut(&Catalogue) -> Option<Route>,
-    unknown: impl FnOnce() -> Raw,
-) -> Result<(Member, Route), Raw> {
-    let mut look = || {
-        let view = relay.view();
-        let route = look(&view.catalogue)?;
-        Some((view.members.get(&route.upstream)?.clone(), route))
-    };
-    if let Some(found) = look() {
-        return Ok(found);
-    }
-    relay.known().await;
-    if let Some(found) = look() {
-        return Ok(found);
-    }
-    let Some(silent) = relay.silent(name) else { return Err(unknown()) };
-    let _ = timeout(silent.settings.connect_timeout, relay.has_told(&silent)).await;
-    look().ok_or_else(|| match relay.silent(name) {
-        Some(silent) => silent.unavailable().into(),
-        None => unknown(),
-    })
+async fn harmless(relay: &Arc<Relay>, incoming: Incoming, found: Found, target: String) -> Answer {
+    let (forward, client, link) = Forward::of(incoming, found.member.upstream, target);
+    let forward = Forward { repeat: Repeat::Allowed, lead: Some(found.lead), ..forward };
+    call::carry(relay, client, link, forward).await
 }

@@ -13,7 +13,10 @@ use tokio::{
 };
 
 use super::wishes::{Source, Topic, Wishes};
-use crate::{errors, fleet::Place};
+use crate::{
+    errors::{Fault, Refusal},
+    fleet::Place,
+};
 
 /// The pauses before a stream that broke is opened again.
 const PAUSES_MS: [u64; 5] = [100, 500, 2_000, 10_000, 30_000];
@@ -117,7 +120,7 @@ impl Feed<'_> {
     fn failed(&mut self, stream: Option<Stream<'_>>, outcome: Result<Outcome, RequestError>) {
         if let (Some(stream), Ok(Err(error))) = (stream, outcome) {
             for topic in &stream.topics {
-                self.source.settle(topic, Err(error.clone()));
+                self.source.settle(topic, Err(Fault::Theirs(error.clone())));
             }
         }
         self.pause =
@@ -191,14 +194,18 @@ impl Ear {
                 Topic::Resource(uri) => uris.iter().any(|accepted| **accepted == **uri),
                 Topic::Task(_, id) => tasks.iter().any(|accepted| **accepted == **id),
             };
-            self.wishes.settle(self.source, topic, if is_accepted { Ok(()) } else { Err(self.refusal()) });
+            self.wishes.settle(
+                self.source,
+                topic,
+                if is_accepted { Ok(()) } else { Err(self.refusal().into()) },
+            );
         }
         self.agreed.send_replace(true);
     }
 
-    fn refusal(&self) -> Raw {
+    fn refusal(&self) -> Refusal {
         let message = format!("upstream \"{}\" does not tell of changes to this", self.upstream);
-        errors::own(Error::INVALID_PARAMS, "NOT_SUBSCRIBABLE", Some(&self.upstream), message)
+        Refusal::new(Error::INVALID_PARAMS, "NOT_SUBSCRIBABLE", message).about(self.upstream.clone())
     }
 }
 

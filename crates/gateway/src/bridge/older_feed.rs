@@ -11,7 +11,7 @@ use super::{
     level::Level,
     wishes::{Source, Topic, Wishes},
 };
-use crate::fleet::Place;
+use crate::{errors::Fault, fleet::Place};
 
 /// Longest wait for an answer, and pause after there was none.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -85,7 +85,7 @@ impl Feed<'_> {
         for topic in new {
             let Topic::Resource(uri) = &topic else { continue };
             let answer = self.request("resources/subscribe", ("uri", Raw::text(uri))).await?;
-            source.settle(&topic, answer.map(|_| ()));
+            source.settle(&topic, answer.map(|_| ()).map_err(Fault::Theirs));
             self.held.insert(topic);
         }
         let old: Vec<_> = self.held.difference(&wanted).cloned().collect();

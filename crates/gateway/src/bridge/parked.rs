@@ -1,5 +1,5 @@
 //! A client of the newer era and an upstream of the older one: while the upstream waits for an answer of the client, its call is
-//! kept here, not run, until the client tries again with the answer.
+//! kept here, not polled, until the client tries again with the answer.
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +14,7 @@ use std::{
 
 use auth::Caller;
 use futures_util::future::{BoxFuture, poll_fn};
-use json_rpc::{Members, Outcome};
+use json_rpc::Members;
 use tokio::{
     sync::Notify,
     time::{Instant, timeout},
@@ -27,7 +27,7 @@ use super::{
     questions::Questions,
     sealed::{Purpose, STATE_LIFE, Seal, State},
 };
-use crate::errors;
+use crate::errors::{self, Answer};
 
 /// Most calls that wait at the same time.
 const MOST_CALLS: usize = 256;
@@ -43,6 +43,9 @@ const GATHERING: Duration = Duration::from_millis(50);
 pub(crate) trait Asked: Send + Sync + 'static {
     /// What the upstream wants to know.
     fn questions(&self) -> &Questions;
+
+    /// The client has its questions, and no request until it comes again: nothing else is told it.
+    fn pause(&self);
 }
 
 /// Calls that wait for their clients.
@@ -76,12 +79,12 @@ struct Waiting<E> {
 
 /// A call and what stands between its ends. Dropping it cancels it at the upstream.
 struct Call<E> {
-    running: BoxFuture<'static, Outcome>,
+    running: BoxFuture<'static, Answer>,
     exchange: Arc<E>,
 }
 
 enum Turn {
-    Done(Outcome),
+    Done(Answer),
     /// The upstream asks something that the client has not heard yet.
     Asked,
 }
@@ -99,8 +102,8 @@ impl<E: Asked> Parked<E> {
         &self,
         purpose: Purpose<'_>,
         exchange: Arc<E>,
-        running: BoxFuture<'static, Outcome>,
-    ) -> Outcome {
+        running: BoxFuture<'static, Answer>,
+    ) -> Answer {
         let mut call = Call { running, exchange };
         match call.turn().await {
             Turn::Done(outcome) => outcome,
@@ -116,7 +119,7 @@ impl<E: Asked> Parked<E> {
         purpose: Purpose<'_>,
         input: &Input,
         switch: impl FnOnce(&E),
-    ) -> Result<Outcome, NotParked> {
+    ) -> Result<Answer, NotParked> {
         // Whoever has the number has shown a sealed state, and so is the one who may go on.
         let mut call = self.calls.waiting().calls.remove(&number).ok_or(NotParked)?.call;
         switch(&call.exchange);
@@ -145,7 +148,8 @@ impl<E: Asked> Parked<E> {
         self.calls.waiting().calls.len()
     }
 
-    fn park(&self, call: Call<E>, purpose: Purpose<'_>) -> Outcome {
+    fn park(&self, call: Call<E>, purpose: Purpose<'_>) -> Answer {
+        call.exchange.pause();
         let requests = call.exchange.questions().tell();
         let number = Uuid::new_v4().as_u128();
         {
@@ -153,7 +157,7 @@ impl<E: Asked> Parked<E> {
             if let Some(why) = waiting.is_full_for(purpose.owner) {
                 // Not while the lock is held: what a dropped call does is not known here.
                 drop(waiting);
-                return Err(errors::not_kept(why));
+                return Err(errors::not_kept(why).into());
             }
             let waits = Waiting { owner: purpose.owner, call, until: Instant::now() + STATE_LIFE };
             waiting.calls.insert(number, waits);

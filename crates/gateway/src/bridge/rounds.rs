@@ -12,7 +12,7 @@ use super::{
     input::{Input, InputRequired, Question},
     questions::{MOST_QUESTIONS, allowed},
 };
-use crate::errors;
+use crate::errors::Refusal;
 
 /// How often an upstream may ask for input in one call, as the SDKs' clients have it.
 const MOST_ROUNDS: u32 = 10;
@@ -29,6 +29,8 @@ pub(crate) struct Rounds<'a> {
 pub(crate) enum Next {
     /// It does not.
     Done(Outcome),
+    /// It does not, because the client cannot be asked, or not so often.
+    Refused(Refusal),
     /// It is made again with this.
     Again(Input),
 }
@@ -50,13 +52,13 @@ impl<'a> Rounds<'a> {
         };
         let Some(needed) = needed else { return Next::Done(outcome) };
         if self.done == MOST_ROUNDS {
-            return Next::Done(self.refuse("it asked for input again and again"));
+            return Next::Refused(self.refuse("it asked for input again and again"));
         }
         self.done += 1;
         let questions = match needed.questions() {
             Some(questions) if questions.len() <= MOST_QUESTIONS => questions,
-            Some(_) => return Next::Done(self.refuse("it asked too many questions at once")),
-            None => return Next::Done(self.refuse("its questions cannot be read")),
+            Some(_) => return Next::Refused(self.refuse("it asked too many questions at once")),
+            None => return Next::Refused(self.refuse("its questions cannot be read")),
         };
         if questions.is_empty() {
             // It only wants to be asked again, and says nothing of when.
@@ -69,11 +71,11 @@ impl<'a> Rounds<'a> {
                 let responses = (!answers.is_empty()).then(|| answers.to_raw());
                 Next::Again(Input { responses, state: needed.state().cloned() })
             }
-            Err(error) => Next::Done(Err(error)),
+            Err(refusal) => Next::Refused(refusal),
         }
     }
 
-    async fn answer<A, F>(&self, key: String, question: Question, ask: &A) -> Result<(String, Raw), Raw>
+    async fn answer<A, F>(&self, key: String, question: Question, ask: &A) -> Result<(String, Raw), Refusal>
     where
         A: Fn(Question) -> F,
         F: Future<Output = Result<Outcome, Gone>>,
@@ -84,12 +86,8 @@ impl<'a> Rounds<'a> {
                 "upstream \"{}\" needs \"{method}\", which this client did not declare: use one that can do it",
                 self.upstream
             );
-            return Err(errors::own(
-                Error::INVALID_PARAMS,
-                "INPUT_NOT_POSSIBLE",
-                Some(self.upstream),
-                message,
-            ));
+            let refusal = Refusal::new(Error::INVALID_PARAMS, "INPUT_NOT_POSSIBLE", message);
+            return Err(refusal.about(self.upstream));
         }
         let reason = match ask(for_older_client(question)).await {
             Ok(Ok(answer)) => return Ok((key, answer)),
@@ -98,12 +96,12 @@ impl<'a> Rounds<'a> {
             Err(Gone) => "not answered",
         };
         let message = format!("the question \"{method}\" of upstream \"{}\" was {reason}", self.upstream);
-        Err(errors::own(Error::INTERNAL_ERROR, "INPUT_REFUSED", Some(self.upstream), message))
+        Err(Refusal::new(Error::INTERNAL_ERROR, "INPUT_REFUSED", message).about(self.upstream))
     }
 
-    fn refuse(&self, reason: &str) -> Outcome {
+    fn refuse(&self, reason: &str) -> Refusal {
         let message = format!("upstream \"{}\" did not come to an end: {reason}", self.upstream);
-        Err(errors::own(Error::INTERNAL_ERROR, "TOO_MUCH_INPUT", Some(self.upstream), message))
+        Refusal::new(Error::INTERNAL_ERROR, "TOO_MUCH_INPUT", message).about(self.upstream)
     }
 }
 
@@ -136,11 +134,6 @@ mod tests {
 
     const ASKS: &str = r#"{"resultType":"input_required","inputRequests":{"b":{"method":"roots/list"},"a":{"method":"elicitation/create","params":{"mode":"url","url":"x","n":1.0}}},"requestState":"s\u0041"}"#;
 
-    fn code(outcome: Outcome) -> String {
-        let error: serde_json::Value = outcome.unwrap_err().parse().unwrap();
-        error["data"]["code"].as_str().unwrap().to_owned()
-    }
-
     #[tokio::test]
     async fn answers_go_back_under_their_keys_with_the_state_as_it_came() {
         let (capabilities, asked) = (all(), Mutex::new(Vec::new()));
@@ -165,11 +158,11 @@ mod tests {
         let (nothing, everything) = (Raw::empty_object(), all());
         let never = |_| async { panic!("it must not be asked") };
         let refused = Rounds::new("u", &nothing).next(Ok(raw(ASKS)), never).await;
-        assert!(matches!(refused, Next::Done(outcome) if code(outcome.clone()) == "INPUT_NOT_POSSIBLE"));
+        assert!(matches!(refused, Next::Refused(refusal) if refusal.code() == "INPUT_NOT_POSSIBLE"));
 
         let fails = |_| async { Ok(Err(raw(r#"{"code":-1,"message":"rejected"}"#))) };
         let failed = Rounds::new("u", &everything).next(Ok(raw(ASKS)), fails).await;
-        assert!(matches!(failed, Next::Done(outcome) if code(outcome.clone()) == "INPUT_REFUSED"));
+        assert!(matches!(failed, Next::Refused(refusal) if refusal.code() == "INPUT_REFUSED"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -183,9 +176,9 @@ mod tests {
             assert!(input.responses.is_none());
         }
 
-        let Next::Done(outcome) = rounds.next(Ok(again), never).await else { panic!() };
+        let Next::Refused(refusal) = rounds.next(Ok(again), never).await else { panic!() };
 
-        assert_eq!(code(outcome), "TOO_MUCH_INPUT");
+        assert_eq!(refusal.code(), "TOO_MUCH_INPUT");
     }
 
     #[tokio::test]

@@ -5,10 +5,35 @@ use std::sync::Arc;
 use json_rpc::Raw;
 
 use super::{
-    input::InputRequired,
+    input::{Input, InputRequired},
     sealed::{Purpose, Seal, State, Theirs},
 };
-use crate::fleet::Place;
+use crate::{
+    errors::{self, Refusal},
+    fleet::Place,
+};
+
+/// What the state stands for that a client came back with; it is taken out of `input`.
+///
+/// # Errors
+/// When it was not given to this client for this request, or has expired.
+pub(crate) fn returned(
+    seal: &Seal,
+    purpose: Purpose<'_>,
+    input: &mut Input,
+) -> Result<Option<State>, Refusal> {
+    let Some(state) = input.state.take() else { return Ok(None) };
+    let state = state.parse::<String>().ok().and_then(|state| seal.open_state(&state, purpose).ok());
+    state.map(Some).ok_or_else(foreign)
+}
+
+/// The client came back with a state that is of no use.
+pub(crate) fn foreign() -> Refusal {
+    errors::invalid_params(
+        "requestState was not given to this client for this request, was used before, or has expired: if the call had begun, \
+         it may have done something: look before you make it anew",
+    )
+}
 
 /// A result as the client is to get it: the upstream's `requestState`, if there is one, inside of one of the gateway's, which
 /// says where it came from.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use json_rpc::{Members, Notification, Outcome, Raw};
+use json_rpc::{Members, Notification, Raw};
 use tokio::time::timeout;
 
 use super::{
@@ -11,10 +11,14 @@ use super::{
     glance::at,
     mailbox::{SUBSCRIPTION, addressed},
     methods::Incoming,
-    subscriptions::Inner,
-    wishes::{Topic, Wishes},
+    subscriptions::{Followed, Inner},
+    wishes::Topic,
 };
-use crate::{errors, fleet::Place, relay::Relay};
+use crate::{
+    errors::{self, Answer, Refusal},
+    fleet::Place,
+    relay::Relay,
+};
 
 /// Longest wait for upstreams before the client is told what it will hear.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,15 +32,14 @@ struct Filter {
 
 /// Something that a client follows, as it knows it.
 struct Wanted {
-    wishes: Arc<Wishes>,
-    topic: Topic,
+    what: Followed,
     here: String,
 }
 
 /// Tells a client what it wants to hear until it is dropped, or the client has left.
-pub(super) async fn listen(inner: &Arc<Inner>, relay: &Arc<Relay>, incoming: &Incoming) -> Outcome {
+pub(super) async fn listen(inner: &Arc<Inner>, relay: &Arc<Relay>, incoming: &Incoming) -> Answer {
     let Some(id) = incoming.link.request().map(|id| id.as_raw().clone()) else {
-        return Err(errors::invalid_request("listening needs a request with an id"));
+        return Err(errors::invalid_request("listening needs a request with an id").into());
     };
     let filter = Filter::of(&incoming.params)?;
     relay.known().await;
@@ -44,8 +47,10 @@ pub(super) async fn listen(inner: &Arc<Inner>, relay: &Arc<Relay>, incoming: &In
     let stream = inner.audience.stream(lists);
     let mut wanted = Vec::new();
     for uri in filter.uris {
-        if let Ok((wishes, topic)) = inner.resource(relay, &uri).await {
-            wanted.push(Wanted { wishes, topic, here: uri });
+        match inner.resource(relay, &uri).await {
+            Ok(what) => wanted.push(Wanted { what, here: uri }),
+            Err(refusal) if refusal.is_denial() => incoming.trail.withholds(&uri, refusal.message()),
+            Err(refusal) => incoming.trail.note(format!("{uri:?} is not followed: {}", refusal.message())),
         }
     }
     for id in filter.tasks {
@@ -55,15 +60,19 @@ pub(super) async fn listen(inner: &Arc<Inner>, relay: &Arc<Relay>, incoming: &In
             if let Some(member) = relay.view().members.get(&task.upstream) {
                 member.upstream.wake();
             }
-            wanted.push(Wanted {
-                wishes: inner.wishes(&task.upstream),
-                topic: Topic::Task(task.place().unwrap_or(Place(0)), there.into()),
-                here: id,
-            });
+            let (wishes, place) = (inner.wishes(&task.upstream), task.place().unwrap_or(Place(0)));
+            let topic = Topic::Task(place, there.into());
+            wanted.push(Wanted { what: Followed { upstream: task.upstream, wishes, topic }, here: id });
         }
     }
-    for wanted in &wanted {
-        inner.audience.follow(stream.hearer, &wanted.wishes, &wanted.topic, &wanted.here);
+    for Wanted { what, here } in &wanted {
+        inner.audience.follow(stream.hearer, &what.wishes, &what.topic, here);
+    }
+    let mut upstreams = wanted.iter().map(|wanted| &wanted.what.upstream);
+    if let Some(upstream) = upstreams.next()
+        && upstreams.all(|other| other == upstream)
+    {
+        incoming.trail.leads_to(upstream);
     }
     let agreed = agreed(&wanted).await;
     let told =
@@ -71,6 +80,7 @@ pub(super) async fn listen(inner: &Arc<Inner>, relay: &Arc<Relay>, incoming: &In
     let mut next = addressed(told, Some(&id));
     for refused in wanted.iter().filter(|wanted| !agreed.iter().any(|agreed| std::ptr::eq(*agreed, *wanted)))
     {
+        incoming.trail.note(format!("{:?} is not followed: its upstream refused", refused.here));
         inner.audience.unfollow(stream.hearer, &refused.here);
     }
     while incoming.link.tell(next).await.is_ok() {
@@ -83,7 +93,7 @@ pub(super) async fn listen(inner: &Arc<Inner>, relay: &Arc<Relay>, incoming: &In
 /// What upstreams agreed to tell of. One that does not answer yet may do so later.
 async fn agreed(wanted: &[Wanted]) -> Vec<&Wanted> {
     let settled = join_all(wanted.iter().map(|wanted| async move {
-        let settled = timeout(PATIENCE, wanted.wishes.settled(&wanted.topic)).await;
+        let settled = timeout(PATIENCE, wanted.what.wishes.settled(&wanted.what.topic)).await;
         settled.unwrap_or(Ok(())).is_ok().then_some(wanted)
     }));
     settled.await.into_iter().flatten().collect()
@@ -101,7 +111,7 @@ fn acknowledgement(lists: Lists, agreed: &[&Wanted]) -> Raw {
         notifications.set(name, true);
     }
     let (uris, tasks): (Vec<&Wanted>, Vec<&Wanted>) =
-        agreed.iter().partition(|wanted| matches!(wanted.topic, Topic::Resource(_)));
+        agreed.iter().partition(|wanted| matches!(wanted.what.topic, Topic::Resource(_)));
     for (name, wanted) in [("resourceSubscriptions", uris), ("taskIds", tasks)] {
         if !wanted.is_empty() {
             let names: Vec<_> = wanted.iter().map(|wanted| &wanted.here).collect();
@@ -112,7 +122,7 @@ fn acknowledgement(lists: Lists, agreed: &[&Wanted]) -> Raw {
 }
 
 impl Filter {
-    fn of(params: &Members) -> Result<Self, Raw> {
+    fn of(params: &Members) -> Result<Self, Refusal> {
         let wrong =
             || errors::invalid_params("notifications must say what to tell: flags, and lists of texts");
         let filter = params.get("notifications").and_then(|filter| Members::of(filter).ok());
@@ -179,8 +189,11 @@ mod tests {
         let lists = Lists { tools: true, prompts: true, resources: false };
         let capabilities = Raw::read(r#"{"tools":{"listChanged":true},"prompts":{},"x":1}"#).unwrap();
         let wanted = Wanted {
-            wishes: Arc::default(),
-            topic: Topic::Task(Place(0), "7".into()),
+            what: Followed {
+                upstream: "far".into(),
+                wishes: Arc::default(),
+                topic: Topic::Task(Place(0), "7".into()),
+            },
             here: "sealed".to_owned(),
         };
 

@@ -2,12 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use futures_util::future::join_all;
-use json_rpc::{Error, Members, Notification, Outcome, Raw};
+use json_rpc::{Error, Members, Notification, Raw};
 use tokio::time::timeout;
 
 use super::{
@@ -23,9 +23,9 @@ use super::{
 };
 use crate::{
     catalogue::Kind,
-    errors,
+    errors::{self, Answer, Refusal},
     fleet::{self, Connected, Place},
-    relay::{Member, Relay},
+    relay::{Member, Relay, is_change},
     session::Session,
 };
 
@@ -46,6 +46,13 @@ pub(crate) struct Subscriptions(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) audience: Audience,
     wishes: Mutex<AllWishes>,
+}
+
+/// A resource whose changes can be followed.
+pub(super) struct Followed {
+    pub(super) upstream: Arc<str>,
+    pub(super) wishes: Arc<Wishes>,
+    pub(super) topic: Topic,
 }
 
 /// What is wished of each upstream.
@@ -73,7 +80,7 @@ impl Subscriptions {
     }
 
     /// `logging/setLevel`.
-    pub(crate) async fn set_level(&self, incoming: &Incoming) -> Outcome {
+    pub(crate) async fn set_level(&self, incoming: &Incoming) -> Answer {
         let level = incoming.params.get("level").and_then(Level::read);
         let level = level.ok_or_else(|| errors::invalid_params("level is no log level"))?;
         incoming.client.session.set_level(level);
@@ -97,18 +104,20 @@ impl Subscriptions {
     }
 
     /// `resources/subscribe`.
-    pub(crate) async fn subscribe(&self, relay: &Arc<Relay>, incoming: &Incoming) -> Outcome {
+    pub(crate) async fn subscribe(&self, relay: &Arc<Relay>, incoming: &Incoming) -> Answer {
         let uri = incoming.text("uri")?;
-        let (wishes, topic) = self.0.resource(relay, &uri).await?;
+        incoming.trail.is_about(&uri);
+        let Followed { upstream, wishes, topic } = self.0.resource(relay, &uri).await?;
+        incoming.trail.leads_to(&upstream);
         let hearer = Hearer::Session(incoming.client.session.number);
         if !self.0.audience.follow(hearer, &wishes, &topic, &uri) {
             let message = "the session has not begun, or follows too many resources: unsubscribe from others";
-            return Err(errors::invalid_params(message));
+            return Err(errors::invalid_params(message).into());
         }
         let answer = timeout(PATIENCE, wishes.settled(&topic)).await;
         let answer = answer.unwrap_or_else(|_| {
             let message = "the upstream of this resource does not answer: try again later";
-            Err(errors::own(Error::INTERNAL_ERROR, "UPSTREAM_UNAVAILABLE", None, message))
+            Err(Refusal::new(Error::INTERNAL_ERROR, "UPSTREAM_UNAVAILABLE", message).about(upstream).into())
         });
         match answer {
             Ok(()) => Ok(Raw::empty_object()),
@@ -120,14 +129,18 @@ impl Subscriptions {
     }
 
     /// `resources/unsubscribe`.
-    pub(crate) fn unsubscribe(&self, incoming: &Incoming) -> Outcome {
-        let hearer = Hearer::Session(incoming.client.session.number);
-        self.0.audience.unfollow(hearer, &incoming.text("uri")?);
+    pub(crate) fn unsubscribe(&self, relay: &Relay, incoming: &Incoming) -> Answer {
+        let uri = incoming.text("uri")?;
+        incoming.trail.is_about(&uri);
+        if let Some(way) = relay.view().catalogue.way(Kind::Resources, &uri) {
+            incoming.trail.leads_to(&way.map_or_else(|withheld| withheld.upstream, |route| route.upstream));
+        }
+        self.0.audience.unfollow(Hearer::Session(incoming.client.session.number), &uri);
         Ok(Raw::empty_object())
     }
 
     /// `subscriptions/listen`. It ends when it is dropped.
-    pub(crate) async fn listen(&self, relay: &Arc<Relay>, incoming: &Incoming) -> Outcome {
+    pub(crate) async fn listen(&self, relay: &Arc<Relay>, incoming: &Incoming) -> Answer {
         streams::listen(&self.0, relay, incoming).await
     }
 
@@ -148,7 +161,7 @@ impl Subscriptions {
         let upstream = &Arc::<str>::from(upstream);
         match (notification.method.as_ref(), audience) {
             ("notifications/resources/updated" | "notifications/tasks", _) => {
-                self.0.hear(upstream, place, notification);
+                self.0.hear(relay, upstream, place, notification);
             }
             ("notifications/tasks/status", _) => self.status(relay, upstream, place, notification),
             // It comes after the call that it belongs to. Its id means nothing to any other client.
@@ -176,18 +189,14 @@ impl Subscriptions {
     }
 
     /// Follows what clients wish on a connection, for as long as it is awaited.
-    pub(crate) async fn attend(&self, connected: &Connected) {
+    pub(crate) async fn attend(&self, relay: Weak<Relay>, connected: &Connected) {
         let wishes = self.0.wishes(&connected.upstream);
         if !connected.line.is_modern() {
             older_feed::follow(&wishes, connected.place, &connected.line, connected.is_main).await;
         } else if connected.is_main {
-            newer_feed::follow(
-                &wishes,
-                (&connected.upstream, connected.place),
-                &connected.line,
-                self.0.clone(),
-            )
-            .await;
+            let ear = Ear { inner: self.0.clone(), relay };
+            let from = (&connected.upstream, connected.place);
+            newer_feed::follow(&wishes, from, &connected.line, Arc::new(ear)).await;
         }
     }
 
@@ -240,27 +249,49 @@ impl Inner {
     }
 
     /// The resource that clients know by this URI, where changes of it can be followed.
-    pub(super) async fn resource(&self, relay: &Relay, uri: &str) -> Result<(Arc<Wishes>, Topic), Raw> {
+    pub(super) async fn resource(&self, relay: &Relay, uri: &str) -> Result<Followed, Refusal> {
         relay.known().await;
         let view = relay.view();
-        let route = view.catalogue.resource(uri).ok_or_else(|| errors::resource_not_found(uri, false))?;
+        let way = view.catalogue.way(Kind::Resources, uri);
+        let route = way.ok_or_else(|| errors::resource_not_found(uri, false))?;
+        let route =
+            route.map_err(|withheld| errors::access_denied(&withheld.why).about(withheld.upstream))?;
         let member = view.members.get(&route.upstream);
         let offer = member.map(Member::offer).unwrap_or_default();
         let subscribe = offer.capabilities.as_ref().and_then(|known| at(known, &["resources", "subscribe"]));
         if subscribe != Some(true.into()) {
-            return Err(errors::method_not_found(
-                "the upstream of this resource does not tell of its changes",
-            ));
+            let message = "the upstream of this resource does not tell of its changes";
+            return Err(errors::method_not_found(message).about(route.upstream));
         }
         if let Some(member) = member {
             member.upstream.wake();
         }
-        Ok((self.wishes(&route.upstream), Topic::Resource(route.name)))
+        let wishes = self.wishes(&route.upstream);
+        Ok(Followed { upstream: route.upstream, wishes, topic: Topic::Resource(route.name) })
     }
 }
 
-impl Listener for Inner {
+/// Hears an upstream of the newer era.
+struct Ear {
+    inner: Arc<Inner>,
+    relay: Weak<Relay>,
+}
+
+impl Listener for Ear {
     fn hear(&self, upstream: &Arc<str>, place: Place, notification: Notification) {
+        if let Some(relay) = self.relay.upgrade() {
+            if is_change(&notification) {
+                relay.cache.forget(upstream); // before anybody hears of it and asks again
+            }
+            self.inner.hear(&relay, upstream, place, notification);
+        }
+    }
+}
+
+impl Inner {
+    /// Something that clients follow has changed. What the rules keep from clients, they do not hear of, even if they follow all that
+    /// it is a part of, or followed it before the rules came.
+    fn hear(&self, relay: &Relay, upstream: &Arc<str>, place: Place, notification: Notification) {
         let name = match notification.method.as_ref() {
             "notifications/resources/updated" => "uri",
             "notifications/tasks" => "taskId",
@@ -270,6 +301,10 @@ impl Listener for Inner {
         let Some(mut params) = params else { return };
         let Some(there) = params.get(name).and_then(|there| there.parse::<String>().ok()) else { return };
         let there: Arc<str> = there.into();
+        let view = relay.view();
+        if name == "uri" && view.catalogue.refusal(upstream, &there).is_some() {
+            return;
+        }
         let topic = match name {
             "uri" => Topic::Resource(there.clone()),
             _ => Topic::Task(place, there.clone()),
@@ -277,7 +312,10 @@ impl Listener for Inner {
         for (hearer, as_what) in self.wishes(upstream).hearers(&topic) {
             let (here, whole) = match as_what {
                 Name::Own(here) => (here, None),
-                Name::PartOf(whole) => (there.clone(), Some(whole)),
+                Name::PartOf(whole) => {
+                    let public = view.catalogue.public_uri(upstream, &there);
+                    (public.map_or_else(|| there.clone(), Arc::from), Some(whole))
+                }
             };
             if here != there {
                 params.set(name, Raw::text(&here));

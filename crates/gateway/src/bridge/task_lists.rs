@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use json_rpc::{Members, Outcome, Raw};
+use json_rpc::{Members, Raw};
 
 use super::{
     exchange::Exchange, forward::Forward, glance::at, input::Input, methods::Incoming, sealed::Theirs,
     tasks::Tasks,
 };
 use crate::{
-    errors,
+    errors::{self, Answer},
     fleet::Answered,
     relay::{Member, Relay},
 };
 
 /// Lists the client's own tasks: a page of one upstream after the other. Upstreams do not tell the gateway's clients apart.
-pub(super) async fn list(relay: &Arc<Relay>, incoming: Incoming) -> Outcome {
+pub(super) async fn list(relay: &Arc<Relay>, incoming: Incoming) -> Answer {
     let owner = incoming.client.owner();
     let cursor = match incoming.params.get("cursor").filter(|cursor| !cursor.is_null()) {
         Some(cursor) => {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use auth::Caller;
-use json_rpc::{Error, Members, Notification, Outcome, Raw};
+use json_rpc::{Error, Members, Notification, Raw};
 
 use super::{
     call,
@@ -16,13 +16,17 @@ use super::{
     sealed::{Seal, Theirs},
     task_lists,
 };
-use crate::{errors, fleet::Place, relay::Relay};
+use crate::{
+    errors::{self, Answer, Refusal},
+    fleet::Place,
+    relay::Relay,
+};
 
 /// The key of `_meta` that says which task something belongs to, before 2026-07-28.
 const RELATED: &str = "io.modelcontextprotocol/related-task";
 
 /// The extension of the newer era.
-const EXTENSION: &str = "io.modelcontextprotocol/tasks";
+pub(super) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// Where the tasks of a message live, and whose they are.
 #[derive(Clone, Copy)]
@@ -154,11 +158,11 @@ fn begun(method: &str, result: &Raw) -> Option<Raw> {
 }
 
 /// Answers a request about tasks.
-pub(crate) async fn answer(relay: &Arc<Relay>, mut incoming: Incoming) -> Outcome {
+pub(crate) async fn answer(relay: &Arc<Relay>, mut incoming: Incoming) -> Answer {
     match incoming.method.as_ref() {
         "tasks/list" => return task_lists::list(relay, incoming).await,
         "tasks/get" | "tasks/result" | "tasks/update" | "tasks/cancel" => {}
-        _ => return Err(errors::method_not_found("the gateway knows no such method")),
+        _ => return Err(errors::method_not_found("the gateway knows no such method").into()),
     }
     if incoming.client.is_modern {
         permitted(relay, &incoming)?;
@@ -170,8 +174,15 @@ pub(crate) async fn answer(relay: &Arc<Relay>, mut incoming: Incoming) -> Outcom
     let stay = task.place();
     remember(relay, &incoming.client, &task);
     incoming.params.set("taskId", task.value);
+    let is_look = incoming.method == "tasks/get";
     let (forward, client, link) = Forward::of(incoming, member.upstream.clone(), id);
-    call::carry(relay, client, link, Forward { stay, ..forward }).await
+    // What the task changed, others may have read before.
+    let _changes = (!is_look).then(|| relay.cache.changing(&task.upstream));
+    let answer = call::carry(relay, client, link, Forward { stay, ..forward }).await;
+    if is_look && answer.as_ref().is_ok_and(|task| at(task, &["status"]) != Some(Raw::text("working"))) {
+        relay.cache.forget(&task.upstream);
+    }
+    answer
 }
 
 /// Whoever has the id of a task may be asked what the task needs to know, after a restart and in another session too.
@@ -185,7 +196,7 @@ fn remember(relay: &Relay, client: &Client, task: &Theirs) {
 }
 
 /// Whether a client of the newer era may speak of tasks: as a server must, the gateway asks for the extension.
-fn permitted(relay: &Relay, incoming: &Incoming) -> Result<(), Raw> {
+fn permitted(relay: &Relay, incoming: &Incoming) -> Result<(), Refusal> {
     let declares = |capabilities: &Raw| at(capabilities, &["extensions", EXTENSION]).map(|_| ());
     if declares(&relay.view().catalogue.capabilities(true)).is_none() {
         return Err(errors::method_not_found("no upstream offers tasks to clients of this revision"));
@@ -193,9 +204,9 @@ fn permitted(relay: &Relay, incoming: &Incoming) -> Result<(), Raw> {
     declares(&incoming.client.capabilities).ok_or_else(errors::missing_tasks_capability)
 }
 
-fn unknown_task() -> Raw {
+fn unknown_task() -> Refusal {
     let message = "there is no such task of this client: use the id that the gateway gave";
-    errors::own(Error::INVALID_PARAMS, "TASK_NOT_FOUND", None, message)
+    Refusal::new(Error::INVALID_PARAMS, "TASK_NOT_FOUND", message)
 }
 
 #[cfg(test)]

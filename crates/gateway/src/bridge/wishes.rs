@@ -8,11 +8,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use json_rpc::Raw;
 use tokio::sync::watch;
 
 use super::level::Level;
-use crate::fleet::Place;
+use crate::{errors::Fault, fleet::Place};
 
 /// Something that can be followed at an upstream, by the name that it has there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,13 +72,13 @@ struct Wish {
     /// Who wants it, and the name by which they know it.
     hearers: Vec<(Hearer, Arc<str>)>,
     /// What was said to it on connections that there are, by their numbers.
-    answers: HashMap<u64, Result<(), Raw>>,
+    answers: HashMap<u64, Result<(), Fault>>,
 }
 
 enum Standing<'a> {
     Wanted,
     Held,
-    Refused(&'a Raw),
+    Refused(&'a Fault),
 }
 
 impl Wish {
@@ -157,7 +156,7 @@ impl Wishes {
     }
 
     /// The upstream has agreed to tell of this on the connection of this number, or refused with this error.
-    pub(crate) fn settle(&self, source: u64, topic: &Topic, answer: Result<(), Raw>) {
+    pub(crate) fn settle(&self, source: u64, topic: &Topic, answer: Result<(), Fault>) {
         {
             let mut inside = self.inside();
             if !inside.sources.contains_key(&source) {
@@ -170,7 +169,7 @@ impl Wishes {
     }
 
     /// Waits until the upstream has agreed to tell of this, or refused.
-    pub(crate) async fn settled(&self, topic: &Topic) -> Result<(), Raw> {
+    pub(crate) async fn settled(&self, topic: &Topic) -> Result<(), Fault> {
         let mut changes = self.changes();
         loop {
             {
@@ -271,7 +270,7 @@ impl Source<'_> {
     }
 
     /// The upstream has agreed to tell of this here, or refused with this error.
-    pub(crate) fn settle(&self, topic: &Topic, answer: Result<(), Raw>) {
+    pub(crate) fn settle(&self, topic: &Topic, answer: Result<(), Fault>) {
         self.wishes.settle(self.number, topic, answer);
     }
 

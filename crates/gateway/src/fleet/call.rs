@@ -21,7 +21,7 @@ use super::{
     supervision::random_fraction,
     upstream::Upstream,
 };
-use crate::Sessions;
+use crate::{Sessions, errors};
 
 /// Why an upstream gave no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -47,10 +47,13 @@ pub(crate) enum CallError {
     /// It refuses our credentials.
     #[error("upstream \"{upstream}\" refuses the gateway's credentials: {reason}")]
     Refused { upstream: Arc<str>, reason: String },
+    /// Its caller may not make it any more. Nothing was delivered.
+    #[error("{}", refusal.message())]
+    Withdrawn { upstream: Arc<str>, refusal: Box<errors::Refusal> },
 }
 
-/// What is sent, for the connection that is chosen.
-pub(super) type Build<'b> = &'b (dyn Fn(&Line) -> Outgoing + Send + Sync);
+/// What is sent, for the connection that is chosen; or why it must not be sent any more.
+pub(super) type Build<'b> = &'b (dyn Fn(&Line) -> Result<Outgoing, errors::Refusal> + Send + Sync);
 
 /// One call on its way.
 pub(super) struct Call<'c> {
@@ -85,8 +88,15 @@ impl<'c> Call<'c> {
             let others = replicas > 1 && self.behalf.stay.is_none() && self.tried.len() < replicas;
             let backoff = &self.upstream.desk.settings.retries.backoff;
             let Some(wait) = attempts.again(&failure, backoff, others, random_fraction()) else {
+                self.behalf
+                    .trail
+                    .note(format!("{failure}: it was not tried again{}", why_not(&failure, repeat)));
                 return Err(self.error(failure, attempts.lost));
             };
+            let place = if others { " at another replica" } else { "" };
+            self.behalf
+                .trail
+                .note(format!("{failure}: it was tried again{place} after {} ms", wait.as_millis()));
             tracing::debug!(
                 upstream.name = &*self.upstream.desk.name,
                 wait_ms = wait.as_millis(),
@@ -100,6 +110,7 @@ impl<'c> Call<'c> {
 
     async fn attempt(&mut self) -> Result<Answered, Failure> {
         let upstream = self.upstream;
+        self.behalf.trail.is_tried();
         let (pool, permit) = self.choose()?;
         let place = pool.site.place;
         if upstream.pools.len() > 1 && !self.tried.contains(&place.0) {
@@ -119,14 +130,21 @@ impl<'c> Call<'c> {
             }
             Err(down) => return Err(unreached(down, permit)),
         };
+        let request =
+            (self.build)(&line).map_err(|refusal| Failure::Withdrawn { refusal: refusal.into() })?;
         let began = Instant::now();
         let party = self.party.clone().map(|party| {
             let (stake, host) = (self.stake.clone(), visit.connection.host.clone());
-            Arc::new(Heard { stake, host, party }) as Arc<dyn Party>
+            let heard = Arc::new(Heard { stake, host, party });
+            if let Some(whole) = self.behalf.whole {
+                visit.connection.host.joins(whole, &heard);
+            }
+            heard as Arc<dyn Party>
         });
         self.stake.put(permit);
+        self.behalf.trail.is_sent((upstream.pools.len() > 1).then_some(place.0));
         visit.sent();
-        let request = line.request((self.build)(&line), party);
+        let request = line.request(request, party);
         let answer = self.stake.clock.within(request).await;
         let permit = self.stake.take();
         match answer {
@@ -227,7 +245,28 @@ impl<'c> Call<'c> {
                 CallError::BreakerOpen { upstream, reason, retry_after_seconds }
             }
             Failure::Overloaded => CallError::Overloaded { upstream },
+            Failure::Withdrawn { refusal } => CallError::Withdrawn { upstream, refusal },
         }
+    }
+}
+
+/// Why a call that failed so was not tried again, where that is not said already.
+fn why_not(failure: &Failure, repeat: Repeat) -> &'static str {
+    match (failure, repeat) {
+        (Failure::Lost { .. }, Repeat::Never) => {
+            ", as it may have done something, and nothing says that it may be repeated"
+        }
+        (Failure::TimedOut, _) => ", as it may have done something",
+        (Failure::Lost { .. } | Failure::NotDelivered { .. } | Failure::NotReady { .. }, _) => {
+            ", as it was tried as often as it may be"
+        }
+        (
+            Failure::Refused { .. }
+            | Failure::BreakerOpen { .. }
+            | Failure::Overloaded
+            | Failure::Withdrawn { .. },
+            _,
+        ) => "",
     }
 }
 
@@ -285,10 +324,11 @@ fn failed(error: RequestError, line: &Line, site: &Site, permit: Permit) -> Fail
 
 impl Upstream {
     /// Waits for a place among the calls under way; its own time begins afterwards.
-    pub(super) async fn enter(&self) -> Result<Seat, CallError> {
+    pub(super) async fn enter(&self, behalf: &Behalf) -> Result<Seat, CallError> {
         if let Some(seat) = self.gate.try_enter() {
             return Ok(seat);
         }
+        behalf.trail.note("it waited for its turn: as many calls as may be were under way at the upstream");
         let upstream = self.desk.name.clone();
         match timeout(self.desk.settings.call_timeout, self.gate.enter()).await {
             Ok(Ok(seat)) => Ok(seat),

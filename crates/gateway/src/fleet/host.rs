@@ -1,16 +1,23 @@
 //! What a server says and asks outside of requests, and whom it can mean.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use json_rpc::{Notification, Outcome, Raw};
-use mcp_transport::LineHost;
+use mcp_transport::{LineHost, Party as _};
 use tokio::time::{Instant, timeout};
+use uuid::Uuid;
 
-use super::{Audience, changes::Changes, desk::lock, party::LONGEST_QUESTION, site::Site};
+use super::{
+    Audience, Origin,
+    changes::Changes,
+    desk::lock,
+    party::{Heard, LONGEST_QUESTION},
+    site::Site,
+};
 use crate::errors;
 
 /// How long a server may take to notice that a call was cancelled. What it says and asks meanwhile may be about that call.
@@ -26,10 +33,12 @@ pub(super) struct Host {
 
 /// Who uses a connection, and has used it.
 struct Traffic {
-    /// Sessions whose calls are under way, and how many; requests without a session are all alike.
-    callers: Vec<(Option<u64>, usize)>,
-    /// The last two sessions whose calls were given up, and when: while there are two it does not matter whether there were more.
-    left: Vec<(Option<u64>, Instant)>,
+    /// Whose calls are under way, and how many; requests without a session are all alike.
+    callers: Vec<(Origin, usize)>,
+    /// The last two whose calls were given up, and when: while there are two it does not matter whether there were more.
+    left: Vec<(Origin, Instant)>,
+    /// Those who wait for calls that are parts of a request.
+    parts: Vec<(Uuid, Weak<Heard>)>,
     begun: u64,
     answered: u64,
     last_used: Instant,
@@ -59,6 +68,7 @@ impl Host {
         let traffic = Traffic {
             callers: Vec::new(),
             left: Vec::new(),
+            parts: Vec::new(),
             begun: 0,
             answered: 0,
             last_used: Instant::now(),
@@ -66,30 +76,37 @@ impl Host {
         Self { site, session, traffic: Mutex::new(traffic) }
     }
 
-    /// A call of this session begins.
-    pub(super) fn begin(&self, session: Option<u64>) {
+    /// A call begins.
+    pub(super) fn begin(&self, origin: Origin) {
         let mut traffic = lock(&self.traffic);
         traffic.begun += 1;
-        match traffic.callers.iter_mut().find(|(caller, _)| *caller == session) {
+        match traffic.callers.iter_mut().find(|(caller, _)| *caller == origin) {
             Some((_, calls)) => *calls += 1,
-            None => traffic.callers.push((session, 1)),
+            None => traffic.callers.push((origin, 1)),
         }
     }
 
-    /// A call of this session is over.
-    pub(super) fn end(&self, session: Option<u64>, fate: Fate) {
+    /// This party waits for a call that has begun and is a part of that request.
+    pub(super) fn joins(&self, whole: Uuid, part: &Arc<Heard>) {
+        let parts = &mut lock(&self.traffic).parts;
+        parts.retain(|(_, part)| part.strong_count() > 0);
+        parts.push((whole, Arc::downgrade(part)));
+    }
+
+    /// A call is over.
+    pub(super) fn end(&self, origin: Origin, fate: Fate) {
         let mut traffic = lock(&self.traffic);
         let now = Instant::now();
         traffic.answered += u64::from(fate == Fate::Answered);
         traffic.last_used = now;
         if fate == Fate::GivenUp {
-            traffic.left.retain(|(left, _)| *left != session);
-            traffic.left.push((session, now));
+            traffic.left.retain(|(left, _)| *left != origin);
+            traffic.left.push((origin, now));
             if traffic.left.len() > 2 {
                 traffic.left.remove(0);
             }
         }
-        if let Some(place) = traffic.callers.iter().position(|(caller, _)| *caller == session) {
+        if let Some(place) = traffic.callers.iter().position(|(caller, _)| *caller == origin) {
             traffic.callers[place].1 -= 1;
             if traffic.callers[place].1 == 0 {
                 traffic.callers.swap_remove(place);
@@ -113,9 +130,7 @@ impl Host {
             return Audience::Session(session);
         }
         let mut traffic = lock(&self.traffic);
-        traffic.left.retain(|(_, when)| when.elapsed() < LINGERS);
-        let left = traffic.left.iter().map(|(session, _)| *session);
-        let mut concerned = traffic.callers.iter().map(|(session, _)| *session).chain(left);
+        let mut concerned = traffic.concerned().map(|origin| origin.session);
         match concerned.next() {
             None => Audience::Everybody,
             Some(Some(session)) if concerned.all(|other| other == Some(session)) => {
@@ -125,10 +140,24 @@ impl Host {
         }
     }
 
+    /// Those who wait for the parts of a request, if nobody else can be meant.
+    fn parts(&self) -> Vec<Arc<Heard>> {
+        let mut traffic = lock(&self.traffic);
+        let mut concerned = traffic.concerned().map(|origin| origin.whole);
+        match concerned.next().flatten() {
+            Some(whole) if concerned.all(|other| other == Some(whole)) => {
+                drop(concerned);
+                let parts = traffic.parts.iter().filter(|(part_of, _)| *part_of == whole);
+                parts.filter_map(|(_, part)| part.upgrade()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Takes what is no request's business, although it may have come with one; gives back what is.
     pub(super) fn keep(&self, notification: Notification) -> Option<Notification> {
         if let Some(kinds) = Changes::named_by(&notification.method) {
-            self.site.changes.note(kinds);
+            self.site.may_have_changed(kinds);
             return None;
         }
         if notification.method != "notifications/resources/updated" {
@@ -142,6 +171,15 @@ impl Host {
         if let Some(observer) = self.site.desk.observer.upgrade() {
             observer.told(&self.site.desk.name, self.site.place, self.audience(), notification);
         }
+    }
+}
+
+impl Traffic {
+    /// Whose calls are under way, or were a moment ago.
+    fn concerned(&mut self) -> impl Iterator<Item = Origin> {
+        self.left.retain(|(_, when)| when.elapsed() < LINGERS);
+        let left = self.left.iter().map(|(origin, _)| *origin);
+        self.callers.iter().map(|(origin, _)| *origin).chain(left)
     }
 }
 
@@ -159,6 +197,12 @@ impl LineHost for Host {
             return Err(errors::not_answered(
                 "several clients share this connection, each with roots of its own: ask during a request, or set sessions = \"per_client\" for this upstream",
             ));
+        }
+        let parts = self.parts();
+        if let Some(part) = parts.first() {
+            // Whichever of them it is that asks, all wait for the same client.
+            let _pauses: Vec<_> = parts.iter().map(|part| part.pause()).collect();
+            return part.asked(method, params).await;
         }
         match (self.audience(), self.site.desk.observer.upgrade()) {
             (_, None) => Err(errors::not_answered("the gateway is being shut down")),

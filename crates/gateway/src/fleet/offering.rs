@@ -42,7 +42,7 @@ pub(super) async fn follow(site: &Arc<Site>, line: &Arc<Line>, is_read: &watch::
 async fn read(site: &Site, line: &Line, hears: watch::Receiver<bool>, is_read: &watch::Sender<bool>) {
     let settings = &site.desk.settings;
     let mut offer = Offer::clone(&site.desk.offer()); // what cannot be read now stays as it was
-    site.changes.note(&EVERYTHING);
+    site.may_have_changed(&EVERYTHING);
     loop {
         let mut kinds = site.changes.take();
         if kinds.is_empty() {
@@ -118,7 +118,7 @@ async fn listen(site: &Arc<Site>, line: &Line, hears: &watch::Sender<bool>) {
             return; // it does not tell such things
         }
         if did_hear {
-            site.changes.note(&EVERYTHING); // something may have been missed
+            site.may_have_changed(&EVERYTHING); // something may have been missed
         }
         wait = if opened.elapsed() > STABLE { TOGETHER } else { wait * 2 };
         sleep(wait.min(site.desk.settings.health_interval)).await;
@@ -137,7 +137,7 @@ impl Party for Ear {
         if notification.method == ACKNOWLEDGED {
             self.hears.send_replace(true);
         } else if let Some(kinds) = Changes::named_by(&notification.method) {
-            self.site.changes.note(kinds);
+            self.site.may_have_changed(kinds);
         }
     }
 

@@ -7,7 +7,11 @@ use json_rpc::{Notification, Outcome, Raw};
 use mcp_transport::Party;
 use tokio::time::timeout;
 
-use super::{clock::Pause, host::Host, stake::Stake};
+use super::{
+    clock::Pause,
+    host::Host,
+    stake::{Stake, Withdrawn},
+};
 use crate::errors;
 
 /// Longest time that a question is open: as long as a client of the newer era has for it.
@@ -19,6 +23,13 @@ pub(super) struct Heard {
     pub(super) stake: Arc<Stake>,
     pub(super) host: Arc<Host>,
     pub(super) party: Arc<dyn Party>,
+}
+
+impl Heard {
+    /// Its client is asked something until this is dropped.
+    pub(super) fn pause(&self) -> (Pause<'_>, Withdrawn) {
+        (Pause::begin(&self.stake.clock), self.stake.withdraw())
+    }
 }
 
 #[async_trait]
@@ -33,8 +44,7 @@ impl Party for Heard {
     }
 
     async fn asked(&self, method: &str, params: Option<Raw>) -> Outcome {
-        let _pause = Pause::begin(&self.stake.clock);
-        let _withdrawn = self.stake.withdraw();
+        let _pause = self.pause();
         let answer = timeout(LONGEST_QUESTION, self.party.asked(method, params)).await;
         answer.unwrap_or_else(|_late| Err(errors::not_answered("the client did not answer in time")))
     }

@@ -10,7 +10,7 @@ use mcp_transport::Era;
 use tokio::time::Instant;
 
 use super::{
-    Behalf, capabilities,
+    Behalf, Origin, capabilities,
     connection::Connection,
     desk::lock,
     host::Fate,
@@ -92,7 +92,7 @@ impl Pool {
             Spoken::Legacy => false,
         };
         if is_main {
-            return Ok(Visit::begin(self.main.clone(), behalf.session));
+            return Ok(Visit::begin(self.main.clone(), behalf.origin()));
         }
         let mut others = lock(&self.others);
         let owner = self.owner(&mut others, behalf);
@@ -103,7 +103,7 @@ impl Pool {
             Owner::Session(_) | Owner::Solo { .. } => false,
         };
         if is_legacy && fits_main {
-            return Ok(Visit::begin(self.main.clone(), behalf.session));
+            return Ok(Visit::begin(self.main.clone(), behalf.origin()));
         }
         let connection = match others.connections.get(&owner) {
             Some(connection) if !connection.stop.is_cancelled() => connection.clone(),
@@ -115,7 +115,7 @@ impl Pool {
             }
         };
         // While the others are locked: so nobody takes it for unused.
-        Ok(Visit::begin(connection, behalf.session))
+        Ok(Visit::begin(connection, behalf.origin()))
     }
 
     fn owner(&self, others: &mut Others, behalf: &Behalf) -> Owner {
@@ -205,14 +205,14 @@ impl Pool {
 /// A call that uses a connection, or is about to.
 pub(super) struct Visit {
     pub(super) connection: Arc<Connection>,
-    session: Option<u64>,
+    origin: Origin,
     fate: Fate,
 }
 
 impl Visit {
-    fn begin(connection: Arc<Connection>, session: Option<u64>) -> Self {
-        connection.host.begin(session);
-        Self { connection, session, fate: Fate::Undelivered }
+    fn begin(connection: Arc<Connection>, origin: Origin) -> Self {
+        connection.host.begin(origin);
+        Self { connection, origin, fate: Fate::Undelivered }
     }
 
     /// The call is being delivered: unless something else is said it was given up.
@@ -228,6 +228,6 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        self.connection.host.end(self.session, self.fate);
+        self.connection.host.end(self.origin, self.fate);
     }
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use resilience::Backoff;
 
 use super::Repeat;
+use crate::errors::Refusal;
 
 /// Why one attempt at a call came to nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
     /// It was surely not delivered.
+    #[error("it was not delivered ({reason})")]
     NotDelivered {
         reason: String,
         /// How long the upstream wants to be left alone.
@@ -18,17 +20,26 @@ pub(super) enum Failure {
         is_stale: bool,
     },
     /// There was no connection in time to send it on.
+    #[error("there was no connection in time ({reason})")]
     NotReady { reason: String },
     /// It may have been delivered.
+    #[error("its answer was lost ({reason})")]
     Lost { reason: String },
     /// It was delivered, and took too long.
+    #[error("it was not answered in time")]
     TimedOut,
     /// The upstream does not let us in.
+    #[error("the upstream refuses the gateway's credentials ({reason})")]
     Refused { reason: String },
     /// The circuit breaker is open.
+    #[error("the circuit breaker is open, as the upstream failed too often: one call tries it again in {} s", retry_after.as_secs())]
     BreakerOpen { retry_after: Duration },
     /// There is no room for it.
+    #[error("too many calls wait already")]
     Overloaded,
+    /// Its caller may not make it any more.
+    #[error("it may not be made any more")]
+    Withdrawn { refusal: Box<Refusal> },
 }
 
 /// The attempts at one call.
@@ -75,7 +86,8 @@ impl Attempts {
             Failure::TimedOut
             | Failure::Refused { .. }
             | Failure::BreakerOpen { .. }
-            | Failure::Overloaded => None,
+            | Failure::Overloaded
+            | Failure::Withdrawn { .. } => None,
         }
     }
 }

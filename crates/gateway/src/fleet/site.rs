@@ -18,7 +18,7 @@ use super::{
     desk::{Desk, lock},
     failure::{Down, DownKind},
 };
-use crate::Replica;
+use crate::{Replica, catalogue::Kind};
 
 /// One replica.
 pub(super) struct Site {
@@ -82,6 +82,14 @@ impl Site {
             is_troubled: AtomicBool::new(false),
             starts: AtomicU64::new(0),
             active: AtomicUsize::new(0),
+        }
+    }
+
+    /// These lists have changed, or may have.
+    pub(super) fn may_have_changed(&self, kinds: &[Kind]) {
+        self.changes.note(kinds);
+        if let Some(observer) = self.desk.observer.upgrade() {
+            observer.may_have_changed(&self.desk.name);
         }
     }
 

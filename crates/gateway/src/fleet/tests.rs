@@ -30,7 +30,7 @@ use tokio::{
 use super::{
     Answered, Audience, Behalf, CallError, Connected, Observer, Place, Repeat, Upstream, desk::lock,
 };
-use crate::{Replica, UpstreamSettings};
+use crate::{Replica, UpstreamSettings, errors::Refusal};
 use peer::Peer;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -129,7 +129,15 @@ fn settings(peer: &Peer) -> UpstreamSettings {
 /// A client that can do what the main connection can, and so shares it.
 fn modern() -> Behalf {
     let capabilities = super::capabilities::shared(false);
-    Behalf { session: None, owner: owner(&[], None), is_modern: true, capabilities, stay: None }
+    Behalf {
+        session: None,
+        owner: owner(&[], None),
+        is_modern: true,
+        capabilities,
+        stay: None,
+        trail: Arc::default(),
+        whole: None,
+    }
 }
 
 /// Whoever shows this key, where these are accepted.
@@ -143,12 +151,14 @@ fn legacy(session: u64) -> Behalf {
     Behalf { session: Some(session), is_modern: false, ..modern() }
 }
 
-fn calling(tool: &str) -> impl Fn(&Line) -> Outgoing + Send + Sync {
+fn calling(tool: &str) -> impl Fn(&Line) -> Result<Outgoing, Refusal> + Send + Sync {
     let params = [("name", Raw::text(tool))].into_iter().collect::<Members>().to_raw();
-    move |line| Outgoing {
-        method: "tools/call".into(),
-        params: line.stamp(Some(params.clone())),
-        mirrored: Vec::new(),
+    move |line| {
+        Ok(Outgoing {
+            method: "tools/call".into(),
+            params: line.stamp(Some(params.clone())),
+            mirrored: Vec::new(),
+        })
     }
 }
 

@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use mcp_transport::{Line, Outgoing, Party};
+use mcp_transport::Party;
 use tokio_util::sync::DropGuard;
 
 use super::{
     Answered, Behalf, CallError, Observer, Place, Repeat,
-    call::Call,
+    call::{Build, Call},
     desk::{Desk, lock},
     gate::Gate,
     pool::Pool,
@@ -62,6 +62,16 @@ impl Upstream {
         self.desk.offer()
     }
 
+    /// What replicas offer that have other tools than that.
+    pub(crate) fn other_offers(&self) -> Vec<Arc<Offer>> {
+        self.desk.other_offers()
+    }
+
+    /// Waits until each of its replicas has told what it offers, or could not be reached.
+    pub(crate) async fn settled_everywhere(&self) {
+        self.desk.settled_everywhere().await;
+    }
+
     /// Waits until it has told what it offers, or could not be reached.
     pub(crate) async fn settled(&self) {
         self.desk.settled().await;
@@ -73,9 +83,9 @@ impl Upstream {
         behalf: &Behalf,
         repeat: Repeat,
         party: Option<Arc<dyn Party>>,
-        build: &(dyn Fn(&Line) -> Outgoing + Send + Sync),
+        build: Build<'_>,
     ) -> Result<Answered, CallError> {
-        let stake = Stake::new(self.enter().await?, self.desk.settings.call_timeout);
+        let stake = Stake::new(self.enter(behalf).await?, self.desk.settings.call_timeout);
         Call::new(self, behalf, party, build, stake).run(repeat).await
     }
 

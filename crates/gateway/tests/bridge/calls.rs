@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The eras of client and upstream: whether each is the newer one.
-const PAIRS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
+pub const PAIRS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
 
 pub fn era(is_modern: bool) -> Era {
     if is_modern { Era::Modern } else { Era::Legacy }

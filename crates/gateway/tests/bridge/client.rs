@@ -2,9 +2,8 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use gateway::Gateway;
 use json_rpc::{Id, Message, Notification, Outcome, Raw, Request, Response};
-use mcp_transport::serve_endpoint_streams;
+use mcp_transport::{Endpoint, serve_endpoint_streams};
 use serde_json::{Value, json};
 use tokio::{
     io::{
@@ -29,12 +28,12 @@ pub struct RawClient {
 }
 
 /// The client's half of a connection to the gateway.
-pub fn connect(gateway: &Arc<Gateway>) -> (DuplexStream, JoinHandle<()>) {
+pub fn connect<E: Endpoint>(endpoint: &Arc<E>) -> (DuplexStream, JoinHandle<()>) {
     let (near, far) = duplex(1 << 16);
-    let gateway = gateway.clone();
+    let endpoint = endpoint.clone();
     let server = tokio::spawn(async move {
         let serving =
-            serve_endpoint_streams(gateway, split(far), Duration::from_secs(1), std::future::pending());
+            serve_endpoint_streams(endpoint, split(far), Duration::from_secs(1), std::future::pending());
         serving.await.unwrap();
     });
     (near, server)
@@ -42,16 +41,16 @@ pub fn connect(gateway: &Arc<Gateway>) -> (DuplexStream, JoinHandle<()>) {
 
 impl RawClient {
     /// A client of the newer era that can do all this.
-    pub fn modern(gateway: &Arc<Gateway>, capabilities: Value) -> Self {
-        let (stream, server) = connect(gateway);
+    pub fn modern<E: Endpoint>(endpoint: &Arc<E>, capabilities: Value) -> Self {
+        let (stream, server) = connect(endpoint);
         let (reader, writer) = split(stream);
         let lines = BufReader::new(reader).lines();
         Self { lines, writer, is_modern: true, capabilities, next: 1, heard: Vec::new(), server }
     }
 
     /// A client of the older era that has introduced itself.
-    pub async fn legacy(gateway: &Arc<Gateway>, capabilities: Value) -> Self {
-        let mut client = Self { is_modern: false, ..Self::modern(gateway, capabilities.clone()) };
+    pub async fn legacy<E: Endpoint>(endpoint: &Arc<E>, capabilities: Value) -> Self {
+        let mut client = Self { is_modern: false, ..Self::modern(endpoint, capabilities.clone()) };
         let params = json!({
             "protocolVersion": "2025-11-25", "capabilities": capabilities,
             "clientInfo": {"name": "raw", "version": "1"},

@@ -4,6 +4,8 @@
 
 mod absent;
 mod across;
+mod batch;
+mod cache;
 mod calls;
 mod client;
 mod clients;
@@ -11,9 +13,16 @@ mod fidelity;
 mod following;
 mod following_sdk;
 mod introductions;
+mod own;
+mod pins;
+mod pipelines;
 mod reload;
+mod resuming;
+mod rules;
+mod search;
 mod server;
 mod support;
 mod tasks;
 mod texts;
+mod trail;
 mod whose;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway::UpstreamSettings;
+use gateway::{Filter, Rules, UpstreamSettings};
 use json_rpc::Raw;
 use mcp_transport::Era;
 use serde_json::{Value, json};
@@ -156,4 +156,104 @@ async fn closing_does_not_wait_for_clients_that_have_not_come_back() {
 
     // As above.
     soon(gateway.close(Duration::from_secs(300))).await;
+}
+
+fn denying(tool: &str, settings: UpstreamSettings) -> UpstreamSettings {
+    let tools = Filter { deny: vec![tool.to_owned()], ..Filter::default() };
+    UpstreamSettings { rules: Rules { tools, ..Rules::default() }.into(), ..settings }
+}
+
+/// Two tools, of which `slow` is not done before it is told.
+fn slow_and_danger() -> (Script, crate::server::Heard, std::sync::Arc<tokio::sync::Notify>) {
+    let go = std::sync::Arc::new(tokio::sync::Notify::new());
+    let gone = go.clone();
+    let (script, heard) = Script::new(false, move |request, _: Voice| {
+        let gone = gone.clone();
+        async move {
+            if params(&request)["name"] == "slow" {
+                gone.notified().await;
+            }
+            Ok(Raw::empty_object())
+        }
+    });
+    let tool = |name: &str| json!({"name": name, "inputSchema": {"type": "object"}});
+    (script.tools(json!([tool("slow"), tool("danger")])), heard, go)
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_its_turn_is_refused_by_a_rule_that_comes_meanwhile() {
+    for is_replaced in [false, true] {
+        let (script, mut heard, go) = slow_and_danger();
+        let one_at_a_time =
+            |script: Script| UpstreamSettings { concurrency: 1, ..plain(script.start(), Era::Legacy) };
+        let far = one_at_a_time(script);
+        let gateway = gateway([("far", far.clone())]).await;
+        let mut client = client(&gateway, false).await;
+        let slow = client.begin("tools/call", &json!({"name": "slow"})).await;
+        assert_eq!(params(&request(&mut heard).await)["name"], "slow");
+        let danger = client.begin("tools/call", &json!({"name": "danger"})).await;
+        let allowed = client.begin("tools/call", &json!({"name": "slow"})).await;
+        soon(async {
+            while gateway.health().upstreams[0].queued < 2 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+
+        let next = if is_replaced { one_at_a_time(slow_and_danger().0) } else { far };
+        gateway.apply(settings([("far", denying("danger", next))]));
+        soon(gateway.settled()).await;
+        go.notify_one();
+        client.end(&slow).await.unwrap();
+
+        let refused: Value = client.end(&danger).await.unwrap_err().parse().unwrap();
+        assert_eq!(refused["data"]["code"], "ACCESS_DENIED", "{refused}");
+        assert!(refused["message"].as_str().unwrap().contains("nothing was delivered"), "{refused}");
+        // What no rule speaks of takes its turn.
+        assert_eq!(params(&request(&mut heard).await)["name"], "slow");
+        go.notify_one();
+        client.end(&allowed).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_goes_on_at_the_new_upstream_keeps_to_its_rules_and_names() {
+    let asks = || {
+        Script::new(true, |request, _: Voice| async move {
+            let given = params(&request);
+            if given["requestState"] == "asked" {
+                return Ok(raw(&json!({"resultType": "complete", "got": given["name"]})));
+            }
+            let question = json!({"who": {"method": "roots/list"}});
+            Ok(raw(
+                &json!({"resultType": "input_required", "requestState": "asked", "inputRequests": question}),
+            ))
+        })
+    };
+    let tools = json!([{"name": "say", "inputSchema": {"type": "object"}}]);
+    for is_denied in [false, true] {
+        let ((old, _heard), (new, mut heard)) = (asks(), asks());
+        let gateway = gateway([("far", plain(old.start(), Era::Modern))]).await;
+        let mut client = RawClient::legacy(&gateway, json!({"roots": {}})).await;
+        let call = client.begin("tools/call", &json!({"name": "echo"})).await;
+        let question = client.question().await;
+
+        let new = plain(new.tools(tools.clone()).start(), Era::Modern);
+        let deny = if is_denied { vec!["say".to_owned()] } else { Vec::new() };
+        let rename = [("say".to_owned(), "echo".to_owned())].into();
+        let rules = Rules { tools: Filter { deny, rename, ..Filter::default() }, ..Rules::default() };
+        gateway.apply(settings([("far", UpstreamSettings { rules: rules.into(), ..new })]));
+        soon(gateway.settled()).await;
+        client.reply(question.id, Ok(raw(&json!({"roots": []})))).await;
+
+        let outcome = client.end(&call).await;
+        if is_denied {
+            let refused: Value = outcome.unwrap_err().parse().unwrap();
+            assert_eq!(refused["data"]["code"], "ACCESS_DENIED", "{refused}");
+            assert!(heard.try_recv().is_err());
+        } else {
+            let result: Value = outcome.unwrap().parse().unwrap();
+            assert_eq!(result["got"], "say");
+        }
+    }
 }

@@ -30,6 +30,7 @@ pub struct Script {
     capabilities: Value,
     tools: Value,
     resources: Value,
+    templates: Value,
     prompts: Value,
     answer: Answer,
     heard: mpsc::UnboundedSender<Message>,
@@ -55,6 +56,7 @@ impl Script {
             capabilities: json!({"tools": {}, "prompts": {}, "resources": {}, "completions": {}, "logging": {}}),
             tools: json!([{"name": "echo", "inputSchema": {"type": "object"}}]),
             resources: json!([]),
+            templates: json!([]),
             prompts: json!([]),
             answer: Arc::new(move |request, voice| Box::pin(answer(request, voice))),
             heard,
@@ -75,6 +77,11 @@ impl Script {
 
     pub fn resources(mut self, resources: Value) -> Self {
         self.resources = resources;
+        self
+    }
+
+    pub fn templates(mut self, templates: Value) -> Self {
+        self.templates = templates;
         self
     }
 
@@ -219,7 +226,7 @@ impl Script {
             ("initialize" | "server/discover", _) => return Some(unknown()),
             ("tools/list", _) => self.list("tools", &self.tools),
             ("resources/list", _) => self.list("resources", &self.resources),
-            ("resources/templates/list", _) => self.list("resourceTemplates", &json!([])),
+            ("resources/templates/list", _) => self.list("resourceTemplates", &self.templates),
             ("prompts/list", _) => self.list("prompts", &self.prompts),
             ("ping", false) => json!({}),
             _ => return None,

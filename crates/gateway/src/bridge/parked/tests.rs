@@ -2,16 +2,22 @@ use json_rpc::Raw;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::errors::Fault;
 
 #[derive(Default)]
 struct Exchange {
     questions: Questions,
     switched: Mutex<u32>,
+    paused: Mutex<u32>,
 }
 
 impl Asked for Exchange {
     fn questions(&self) -> &Questions {
         &self.questions
+    }
+
+    fn pause(&self) {
+        *self.paused.lock().unwrap() += 1;
     }
 }
 
@@ -29,20 +35,24 @@ fn parked() -> (Arc<Seal>, Parked<Exchange>) {
 }
 
 /// A call that asks twice, and the second time two things.
-fn call(exchange: &Arc<Exchange>) -> BoxFuture<'static, Outcome> {
+fn call(exchange: &Arc<Exchange>) -> BoxFuture<'static, Answer> {
     let exchange = exchange.clone();
     Box::pin(async move {
-        let first = exchange.questions.ask("roots/list", None).await?;
+        let first = exchange.questions.ask("roots/list", None).await.map_err(Fault::Theirs)?;
         let (second, third) = futures_util::join!(
             exchange.questions.ask("roots/list", None),
             exchange.questions.ask("sampling/createMessage", Some(Raw::empty_object())),
         );
-        let answers = [("first", first), ("second", second?), ("third", third?)];
+        let answers = [
+            ("first", first),
+            ("second", second.map_err(Fault::Theirs)?),
+            ("third", third.map_err(Fault::Theirs)?),
+        ];
         Ok(answers.into_iter().collect::<Members>().to_raw())
     })
 }
 
-fn number(seal: &Seal, outcome: Outcome) -> (u128, Members) {
+fn number(seal: &Seal, outcome: Answer) -> (u128, Members) {
     let needed = InputRequired::of(&outcome.unwrap()).unwrap();
     let state: String = needed.state().unwrap().parse().unwrap();
     let State::Parked(number) = seal.open_state(&state, purpose()).unwrap() else { panic!() };
@@ -73,6 +83,7 @@ async fn a_call_goes_on_where_it_asked() {
 
     assert_eq!(done.unwrap().as_str(), r#"{"first":{"a":1},"second":{"b":2},"third":{"c":3}}"#);
     assert_eq!(*exchange.switched.lock().unwrap(), 3);
+    assert_eq!(*exchange.paused.lock().unwrap(), 3);
     let again = parked.resume(third, purpose(), &Input::default(), switch).await;
     assert_eq!(again.unwrap_err(), NotParked);
 }
@@ -88,7 +99,7 @@ async fn what_is_asked_side_by_side_is_told_at_once() {
             tokio::task::yield_now().await;
             questions.ask("roots/list", None).await
         });
-        first.and(second)
+        first.and(second).map_err(Fault::Theirs)
     });
 
     let asked = parked.run(purpose(), exchange, running).await;
@@ -148,10 +159,10 @@ async fn no_more_calls_wait_than_may() {
         outcome = parked.run(purpose(), exchange.clone(), call(&exchange)).await;
     }
 
-    let error: serde_json::Value = outcome.unwrap_err().parse().unwrap();
+    let Err(Fault::Ours(refusal)) = outcome else { panic!() };
 
-    assert_eq!((parked.count(), &error["data"]["code"]), (MOST_CALLS, &"DELIVERY_UNKNOWN".into()));
-    let message = error["message"].as_str().unwrap();
+    assert_eq!((parked.count(), refusal.code()), (MOST_CALLS, "DELIVERY_UNKNOWN"));
+    let message = refusal.message();
     assert!(message.contains("may have done something"), "it had begun: {message}");
 }
 

@@ -1,5 +1,7 @@
 use futures_util::FutureExt as _;
 
+use json_rpc::Raw;
+
 use super::*;
 
 const A: Hearer = Hearer::Session(1);
@@ -34,9 +36,9 @@ fn a_refusal_is_told_and_can_be_tried_again() {
     assert!(settled.as_mut().now_or_never().is_none());
 
     let source = wishes.source(Place(0));
-    source.settle(&topic, Err(Raw::text("no")));
+    source.settle(&topic, Err(Fault::Theirs(Raw::text("no"))));
 
-    assert_eq!(settled.now_or_never(), Some(Err(Raw::text("no"))));
+    assert_eq!(settled.now_or_never(), Some(Err(Fault::Theirs(Raw::text("no")))));
     assert!(source.wanted().is_empty());
     wishes.add(resource("u"), B, "u".into());
     assert_eq!(source.wanted().len(), 1);
@@ -48,14 +50,14 @@ fn a_resource_is_refused_once_every_replica_has_refused_it() {
     let (first, second) = (wishes.source(Place(0)), wishes.source(Place(1)));
     wishes.add(topic.clone(), A, "u".into());
 
-    first.settle(&topic, Err(Raw::text("no")));
+    first.settle(&topic, Err(Fault::Theirs(Raw::text("no"))));
     assert_eq!(wishes.settled(&topic).now_or_never(), None, "the other one may know it");
     assert_eq!((first.wanted().len(), second.wanted().len()), (0, 1));
     second.settle(&topic, Ok(()));
     assert_eq!(wishes.settled(&topic).now_or_never(), Some(Ok(())));
-    second.settle(&topic, Err(Raw::text("no")));
+    second.settle(&topic, Err(Fault::Theirs(Raw::text("no"))));
 
-    assert_eq!(wishes.settled(&topic).now_or_never(), Some(Err(Raw::text("no"))));
+    assert_eq!(wishes.settled(&topic).now_or_never(), Some(Err(Fault::Theirs(Raw::text("no")))));
 }
 
 #[test]
@@ -68,8 +70,8 @@ fn a_task_is_followed_where_it_is_and_nowhere_else() {
     assert!(first.wanted().is_empty() && !wishes.is_followed(Place(0)));
     assert!(second.wanted().contains(&topic) && wishes.is_followed(Place(1)));
     assert!(wishes.hearers(&Topic::Task(Place(0), "1".into())).is_empty());
-    second.settle(&topic, Err(Raw::text("no")));
-    assert_eq!(wishes.settled(&topic).now_or_never(), Some(Err(Raw::text("no"))));
+    second.settle(&topic, Err(Fault::Theirs(Raw::text("no"))));
+    assert_eq!(wishes.settled(&topic).now_or_never(), Some(Err(Fault::Theirs(Raw::text("no")))));
 }
 
 #[test]
@@ -82,10 +84,10 @@ fn what_was_agreed_on_a_connection_ends_with_it() {
     drop(source);
 
     assert_eq!(wishes.settled(&topic).now_or_never(), None);
-    wishes.source(Place(0)).settle(&topic, Err(Raw::text("no")));
+    wishes.source(Place(0)).settle(&topic, Err(Fault::Theirs(Raw::text("no"))));
     let source = wishes.source(Place(0));
-    source.settle(&topic, Err(Raw::text("not any more")));
-    assert_eq!(wishes.settled(&topic).now_or_never(), Some(Err(Raw::text("not any more"))));
+    source.settle(&topic, Err(Fault::Theirs(Raw::text("not any more"))));
+    assert_eq!(wishes.settled(&topic).now_or_never(), Some(Err(Fault::Theirs(Raw::text("not any more")))));
 }
 
 #[test]
