@@ -30,8 +30,21 @@ const MAX_BYTES: u64 = 1 << 20;
 pub struct Config {
     /// The address to listen on, if the file names one.
     pub listen: Option<SocketAddr>,
-    /// The upstreams, and how they are named.
+    /// All but what is kept in files: `runs`, `access_log` and `pins` are `None`.
     pub gateway: gateway::Settings,
+    /// The lock file with approved tools. It is not read: what approves tools works without it.
+    pub pins: Option<PathBuf>,
+    /// The files that the gateway writes.
+    pub files: Files,
+}
+
+/// Files that a gateway writes. Reading the configuration makes none of them.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// Every request, a line of JSON for each.
+    pub access_log: Option<gateway::AccessLogSettings>,
+    /// Runs of pipelines.
+    pub ledger: Option<ledger::Location>,
 }
 
 impl Config {
@@ -43,8 +56,7 @@ impl Config {
         let text = read(path).map_err(|reason| Problems::of_file(path, reason))?;
         // A program is started in another folder than ours when it has one of its own.
         let whole = std::path::absolute(path).map_err(|error| Problems::of_file(path, error.to_string()))?;
-        let source = Source::new(whole.parent().map_or_else(|| PathBuf::from("."), Path::to_owned));
-        Self::parse(&text, path, &source)
+        Self::parse(&text, path, &Source::new(whole))
     }
 
     fn parse(text: &str, path: &Path, source: &Source) -> Result<Self, Problems> {

@@ -6,7 +6,7 @@ use gateway::{Reach, Replica, Settings, UpstreamSettings};
 use mcp_transport::ConnectOptions;
 use server_files::ConfigFile;
 
-use super::{Config, build::is_name, problems::Problems, source::Source};
+use super::{Config, Files, build::is_name, problems::Problems, source::Source};
 
 pub(super) fn parse(text: &str, path: &Path, source: &Source) -> Result<Config, Problems> {
     // Their messages begin with the file's name.
@@ -32,7 +32,9 @@ pub(super) fn parse(text: &str, path: &Path, source: &Source) -> Result<Config, 
         wrong.push("there is no server in it that is enabled".to_owned());
     }
     let mut wrong = wrong.into_iter().map(|reason| without_file(&reason, path));
-    let Some(first) = wrong.next() else { return Ok(Config { listen: None, gateway: settings }) };
+    let Some(first) = wrong.next() else {
+        return Ok(Config { listen: None, gateway: settings, pins: None, files: Files::default() });
+    };
     let mut problems = Problems::of_file(path, first);
     wrong.for_each(|reason| problems.add_without_place(reason));
     Err(problems)

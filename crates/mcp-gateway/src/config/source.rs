@@ -1,32 +1,48 @@
 //! Where the values that a file refers to come from: the environment, and other files.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::Read as _,
     path::{Path, PathBuf},
 };
 
 use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
 
 /// Largest file that a secret is read from, in bytes.
 const MAX_SECRET: u64 = 64 << 10;
 
 /// Where the values that a file refers to come from.
 pub(super) struct Source {
+    /// The configuration's own path.
+    file: PathBuf,
     /// Relative paths begin here.
     folder: PathBuf,
     variable: fn(&str) -> Option<String>,
 }
 
 impl Source {
-    /// This process's environment, and files beside the configuration in `folder`.
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, variable: environment }
+    /// This process's environment, and files beside the configuration in `file`, an absolute path.
+    pub(super) fn new(file: PathBuf) -> Self {
+        Self::with_variables(file, environment)
     }
 
-    #[cfg(test)]
-    pub(super) fn with_variables(folder: PathBuf, variable: fn(&str) -> Option<String>) -> Self {
-        Self { folder, variable }
+    pub(super) fn with_variables(file: PathBuf, variable: fn(&str) -> Option<String>) -> Self {
+        let folder = file.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
+        Self { file, folder, variable }
+    }
+
+    /// A few letters that only this file has, by its absolute path: for files that belong to it and lie elsewhere.
+    pub(super) fn mark(&self) -> String {
+        // The folder may be reached in many ways. The file itself may be a link that is set to another place whenever it changes.
+        let folder = fs::canonicalize(&self.folder).unwrap_or_else(|_| self.folder.clone());
+        let path = folder.join(self.file.file_name().unwrap_or_default());
+        let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+        digest.iter().take(6).fold(String::new(), |mut mark, byte| {
+            let _ = write!(mark, "{byte:02x}"); // a text can always be written
+            mark
+        })
     }
 
     pub(super) fn variable(&self, name: &str) -> Option<String> {

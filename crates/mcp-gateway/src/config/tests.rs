@@ -1,3 +1,6 @@
+mod layers;
+mod pipelines;
+
 use std::{fs, time::Duration};
 
 use gateway::{Balance, Reach, Replica, Sessions};
@@ -16,7 +19,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn parse(text: &str) -> Result<Config, String> {
-    let source = Source::with_variables(PathBuf::from("/etc/gateway"), variable);
+    let source = Source::with_variables(PathBuf::from("/etc/gateway/gateway.toml"), variable);
     Config::parse(text, Path::new("gateway.toml"), &source).map_err(|problems| problems.to_string())
 }
 
@@ -142,7 +145,7 @@ fn a_secret_is_in_no_error_and_in_no_debug() {
     let secret = "hunter2000";
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("key"), format!("{secret}\nmore\n")).unwrap();
-    let source = Source::new(folder.path().to_owned());
+    let source = Source::new(folder.path().join("gateway.toml"));
     let text = "[upstream.a]\nurl = \"http://me:hunter2000@x/mcp\"\nbearer = \"file:key\"\n";
     let config = Config::parse(text, Path::new("g.toml"), &source).unwrap();
     let bearer = config.gateway.upstreams["a"].replicas[0].options.bearer.clone().unwrap();
@@ -178,7 +181,7 @@ fn a_value_of_the_wrong_type_is_not_repeated() {
 
 #[test]
 fn an_mcp_servers_file_is_read_as_it_is() {
-    let source = Source::with_variables(PathBuf::from("/etc"), variable);
+    let source = Source::with_variables(PathBuf::from("/etc/gateway.toml"), variable);
     let path = Path::new("claude_desktop_config.json");
     let text = r#"{"mcpServers": {"my server": {"command": "server-a", "args": ["stdio"], "env": {"K": "${KEY}"}},
         "web": {"url": "http://localhost:9001/mcp"}, "off": {"command": "x", "disabled": true}}}"#;
@@ -206,4 +209,18 @@ fn the_example_is_right() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway.example.toml");
     let config = Config::read(&file).unwrap();
     assert!(!config.gateway.upstreams.is_empty());
+}
+
+#[test]
+fn every_piece_of_toml_in_the_readme_is_right() {
+    let readme = include_str!("../../README.md");
+    let mut pieces = 0;
+    for piece in readme.split("```toml\n").skip(1) {
+        let (toml, _) = piece.split_once("```").unwrap();
+        if let Err(told) = parse(toml) {
+            panic!("{told}\n{toml}");
+        }
+        pieces += 1;
+    }
+    assert!(pieces >= 8, "{pieces}");
 }

@@ -3,7 +3,8 @@
 use std::{borrow::Cow, fmt, ops::Deref};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Number, Value};
 use toml::Spanned;
 
 use super::problems::Place;
@@ -60,5 +61,47 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         T::json_schema(generator)
+    }
+}
+
+/// Any value, as JSON.
+#[derive(Debug, Clone)]
+pub(super) struct Json(pub(super) Value);
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        json(toml::Value::deserialize(deserializer)?).map(Self).map_err(de::Error::custom)
+    }
+}
+
+/// A date becomes a text; what JSON has no number for is refused.
+fn json(value: toml::Value) -> Result<Value, &'static str> {
+    Ok(match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => {
+            Number::from_f64(number).ok_or("inf and nan are no numbers in JSON")?.into()
+        }
+        toml::Value::Boolean(value) => value.into(),
+        toml::Value::Datetime(time) => time.to_string().into(),
+        toml::Value::Array(items) => items.into_iter().map(json).collect::<Result<Vec<_>, _>>()?.into(),
+        toml::Value::Table(members) => {
+            let members = members.into_iter().map(|(name, value)| json(value).map(|value| (name, value)));
+            Value::Object(members.collect::<Result<_, _>>()?)
+        }
+    })
+}
+
+impl JsonSchema for Json {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Json".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        Schema::default()
     }
 }
