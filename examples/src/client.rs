@@ -9,6 +9,7 @@ use rmcp::{
     model::{CallToolRequestParams, JsonObject},
     service::RunningService,
 };
+use serde_json::Value;
 use tokio::io::split;
 
 use crate::streams;
@@ -39,4 +40,18 @@ pub async fn call(
     let text = text.with_context(|| format!("{tool} answered without text"))?;
     anyhow::ensure!(result.is_error != Some(true), "{tool} failed: {}", text.text);
     Ok(text.text.clone())
+}
+
+/// Calls a tool and returns its structured result.
+///
+/// # Errors
+/// When there is no result, or one that has no structure or says that the tool failed.
+pub async fn structured(
+    client: &Peer<RoleClient>,
+    tool: &'static str,
+    arguments: JsonObject,
+) -> anyhow::Result<Value> {
+    let result = client.call_tool(CallToolRequestParams::new(tool).with_arguments(arguments)).await?;
+    anyhow::ensure!(result.is_error != Some(true), "{tool} failed: {:?}", result.content);
+    result.structured_content.with_context(|| format!("{tool} answered without structure"))
 }

@@ -7,8 +7,8 @@ pub mod streams;
 mod upstreams;
 mod wire;
 
-pub use client::{Client, call, connect};
+pub use client::{Client, call, connect, structured};
 pub use listening::Listening;
 pub use servers::{Assistant, Documents, Echo, News, Stocks, Weather};
-pub use upstreams::{at, gateway, in_memory};
+pub use upstreams::{at, configured, gateway, in_memory, started};
 pub use wire::Wire;

@@ -22,7 +22,20 @@ fn every_configuration_file_is_right() {
         }
     }
     read_files.sort();
-    assert_eq!(read_files, ["aggregation.toml", "bridge.toml", "replicas.toml"]);
+    assert_eq!(
+        read_files,
+        [
+            "aggregation.toml",
+            "batch.toml",
+            "bridge.toml",
+            "cache.toml",
+            "chain.toml",
+            "pipeline.toml",
+            "policy.toml",
+            "replicas.toml",
+            "search.toml"
+        ]
+    );
 }
 
 #[test]

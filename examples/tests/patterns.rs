@@ -53,3 +53,33 @@ async fn a_call_whose_answer_was_lost_is_repeated_only_if_that_does_no_harm() {
 async fn a_gateway_offers_all_that_its_services_have() {
     shows(env!("CARGO_BIN_EXE_gateway-server"), "health: ok").await;
 }
+
+#[tokio::test]
+async fn a_chain_is_one_tool() {
+    shows(env!("CARGO_BIN_EXE_chain"), "Echo: Lisbon: sunny, 21 °C (4 words)").await;
+}
+
+#[tokio::test]
+async fn a_pipeline_tells_what_each_call_did() {
+    shows(env!("CARGO_BIN_EXE_pipeline"), "5 calls, of which 1 failed").await;
+}
+
+#[tokio::test]
+async fn equal_calls_at_once_are_one_call() {
+    shows(env!("CARGO_BIN_EXE_cache"), "200 askers at once: 1 call").await;
+}
+
+#[tokio::test]
+async fn a_batch_gives_each_call_its_place() {
+    shows(env!("CARGO_BIN_EXE_batch"), "\"news__headlines\": Gateway opens").await;
+}
+
+#[tokio::test]
+async fn what_a_policy_refuses_is_refused_in_a_batch_too() {
+    shows(env!("CARGO_BIN_EXE_policy"), "run_command in a batch: \"ACCESS_DENIED\"").await;
+}
+
+#[tokio::test]
+async fn two_tools_stand_for_all() {
+    shows(env!("CARGO_BIN_EXE_search"), "tools: call_tool, find_tool").await;
+}
