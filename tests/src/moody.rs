@@ -50,6 +50,8 @@ pub struct Moody {
 struct Shared {
     mood: watch::Sender<Mood>,
     has_no_tools: watch::Sender<bool>,
+    /// What `echo` says of itself.
+    description: Mutex<String>,
     /// Sessions of an earlier number are forgotten.
     memory: AtomicU64,
     sessions: AtomicU64,
@@ -84,6 +86,11 @@ impl Moody {
     /// Whether it has no tools from now on, or has them again. It does not tell that they have changed.
     pub fn has_no_tools(&self, has_none: bool) {
         self.shared.has_no_tools.send_replace(has_none);
+    }
+
+    /// What `echo` says of itself from now on. It does not tell that this has changed.
+    pub fn describes(&self, echo: &str) {
+        echo.clone_into(&mut self.shared.description.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Forgets all sessions, as a server does that is started anew.
@@ -205,9 +212,10 @@ impl Shared {
         if *self.has_no_tools.borrow() {
             return json!([]);
         }
+        let description = self.description.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let schema = json!({"type": "object", "properties": {"message": {"type": "string"}}});
         json!([
-            {"name": "echo", "inputSchema": schema},
+            {"name": "echo", "description": description, "inputSchema": schema},
             {"name": "look", "inputSchema": schema, "annotations": {"readOnlyHint": true}},
             {"name": "put", "inputSchema": schema, "annotations": {"idempotentHint": true}},
         ])

@@ -9,6 +9,12 @@ mod handover;
 mod load;
 #[path = "gateway/lost.rs"]
 mod lost;
+#[path = "gateway/pins.rs"]
+mod pins;
+#[path = "gateway/pipelines.rs"]
+mod pipelines;
+#[path = "gateway/policy.rs"]
+mod policy;
 #[path = "gateway/processes.rs"]
 mod processes;
 #[path = "gateway/reloads.rs"]
@@ -17,5 +23,7 @@ mod reloads;
 mod running;
 #[path = "gateway/sick.rs"]
 mod sick;
+#[path = "gateway/workbench.rs"]
+mod workbench;
 
 type Story = anyhow::Result<()>;

@@ -1,6 +1,6 @@
 """The Python SDK that is installed, 1 or 2, uses all that servers offer, and answers. usage: everything.py VISIT
 
-The visit is a file of JSON, written by `gateway.py`; what was seen is printed as one line of JSON. It judges nothing.
+The visit is a file of JSON, written by `gateway.py` or `search.py`; what was seen is printed as one line of JSON. It judges nothing.
 """
 
 import contextlib
@@ -200,7 +200,7 @@ async def pay(wanted):
     async with connect(wanted, answers) as (client, protocol, server):
         account = {"protocol": protocol, "server": server}
         visit = Visit(wanted, client, protocol, answers)
-        for part in PARTS:
+        for part in wanted.get("parts", PARTS):
             try:
                 with anyio.fail_after(STEP_SECONDS):
                     account[part] = await getattr(visit, part)()

@@ -38,7 +38,15 @@ impl Client {
     /// # Errors
     /// When there is no whole answer.
     pub async fn call(&self, tool: &str, message: &str) -> anyhow::Result<Answer> {
-        let params = json!({"name": tool, "arguments": {"message": message}});
+        self.call_with(tool, json!({"message": message})).await
+    }
+
+    /// Calls a tool.
+    ///
+    /// # Errors
+    /// When there is no whole answer.
+    pub async fn call_with(&self, tool: &str, arguments: Value) -> anyhow::Result<Answer> {
+        let params = json!({"name": tool, "arguments": arguments});
         let message = self.ask("tools/call", Some(tool), params).await?;
         if let Some(result) = message.get("result") {
             return Ok(Ok(result.clone()));
