@@ -9,10 +9,13 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 QUESTION = json.dumps({"message": "What is Python?"})
 PATIENCE_SECONDS = 30
+# Between two calls of a tool that fails at once: the driver's CPU is for the load.
+PAUSE_SECONDS = 0.01
 
 
 class HttpServer:
@@ -87,6 +90,68 @@ class McpServer(HttpServer):
 
     def is_ready(self):
         return True
+
+
+class Conversation:
+    """One client of 2026-07-28 over Streamable HTTP, on one connection."""
+
+    def __init__(self, port):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+
+    def ask(self, method, **params):
+        about = {"protocolVersion": "2026-07-28", "clientCapabilities": {}}
+        params["_meta"] = {f"io.modelcontextprotocol/{name}": value for name, value in about.items()}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        headers = {
+            "Content-Type": "application/json", "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": about["protocolVersion"], "Mcp-Method": method,
+        }  # fmt: skip
+        if "name" in params:
+            headers["Mcp-Name"] = params["name"]
+        self.connection.request("POST", "/mcp", body.encode(), headers)
+        return self.connection.getresponse().read()
+
+    def close(self):
+        self.connection.close()
+
+
+class Hanging:
+    """Accepts connections and says nothing."""
+
+    def __enter__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self.listener.getsockname()[1]
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+
+class Visited:
+    """A server of which, while it is measured, each of these tools is called again and again."""
+
+    def __init__(self, server, tools):
+        self.server, self.tools = server, tools
+        self.is_over = threading.Event()
+
+    def __enter__(self):
+        server = self.server.__enter__()
+        self.visitors = [threading.Thread(target=self.visit, args=(tool,)) for tool in self.tools]
+        for visitor in self.visitors:
+            visitor.start()
+        return server
+
+    def visit(self, tool):
+        with contextlib.closing(Conversation(self.server.port)) as conversation:
+            while not self.is_over.wait(PAUSE_SECONDS):
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    conversation.ask("tools/call", name=tool, arguments={"message": "hello"})
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.server.stop()
+        for visitor in self.visitors:
+            visitor.join()
 
 
 def environment(settings, home):

@@ -26,6 +26,9 @@ use tokio::net::TcpListener;
 struct Options {
     #[command(subcommand)]
     transport: Option<Transport>,
+    /// As many more tools, `echo_1` and so on, which do what `echo` does.
+    #[arg(long, global = true, default_value_t = 0)]
+    more_tools: u16,
 }
 
 #[derive(Subcommand)]
@@ -46,8 +49,9 @@ enum Transport {
 async fn main() -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "the least program has one setting and no `Config`")]
     let server_b = std::env::var("SERVER_B_URL").unwrap_or_else(|_| "http://127.0.0.1:8000".to_owned());
-    let floor = McpFloor::new(&server_b)?;
-    match Options::parse().transport.unwrap_or(Transport::Stdio) {
+    let options = Options::parse();
+    let floor = McpFloor::new(&server_b, options.more_tools)?;
+    match options.transport.unwrap_or(Transport::Stdio) {
         Transport::Stdio => serve_streams(floor, stdio()).await,
         Transport::StdioPipes => serve_streams(floor, stdio_pipes()).await,
         Transport::Http { address } => serve_http(floor, address).await,
@@ -92,10 +96,17 @@ struct Question {
 
 #[tool_router]
 impl McpFloor {
-    fn new(server_b: &str) -> anyhow::Result<Self> {
+    fn new(server_b: &str, more_tools: u16) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().no_proxy().build().context("no HTTP client")?;
         let process_url = format!("{server_b}/process").into();
-        Ok(Self { http, process_url, tool_router: Arc::new(Self::tool_router()) })
+        let mut tool_router = Self::tool_router();
+        let echo = tool_router.map["echo"].clone();
+        for number in 1..=more_tools {
+            let mut another = echo.clone();
+            another.attr.name = format!("echo_{number}").into();
+            tool_router.add_route(another);
+        }
+        Ok(Self { http, process_url, tool_router: Arc::new(tool_router) })
     }
 
     /// Give the message back.
