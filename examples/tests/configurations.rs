@@ -30,10 +30,10 @@ fn every_configuration_file_is_right() {
             "bridge.toml",
             "cache.toml",
             "chain.toml",
-            "pipeline.toml",
             "policy.toml",
             "replicas.toml",
-            "search.toml"
+            "search.toml",
+            "stages.toml"
         ]
     );
 }

@@ -61,7 +61,7 @@ async fn a_chain_is_one_tool() {
 
 #[tokio::test]
 async fn a_pipeline_tells_what_each_call_did() {
-    shows(env!("CARGO_BIN_EXE_pipeline"), "5 calls, of which 1 failed").await;
+    shows(env!("CARGO_BIN_EXE_stages"), "5 calls, of which 1 failed").await;
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! A pipeline: search, then summarise each hit, and look for authors meanwhile. One hit cannot be summarised, and the others are told
-//! all the same. The result has a log of every call. The pipeline is nothing but configuration (pipeline.toml).
+//! all the same. The result has a log of every call. The pipeline is nothing but configuration (stages.toml).
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use anyhow::{Context as _, ensure};
@@ -67,7 +67,7 @@ impl Library {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let config = configured("pipeline.toml", [("library", in_memory(|| Library))])?;
+    let config = configured("stages.toml", [("library", in_memory(|| Library))])?;
     let [pipeline] = config.gateway.pipelines.as_slice() else {
         anyhow::bail!("there should be one pipeline")
     };
