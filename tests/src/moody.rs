@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::BufReader,
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{Notify, watch},
     task::{JoinHandle, JoinSet},
 };
 
@@ -43,7 +43,7 @@ pub enum Mood {
 pub struct Moody {
     address: SocketAddr,
     shared: Arc<Shared>,
-    serving: Option<JoinHandle<()>>,
+    serving: Option<Serving>,
 }
 
 #[derive(Default)]
@@ -68,7 +68,7 @@ impl Moody {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
-        let serving = Some(tokio::spawn(serve(shared.clone(), listener)));
+        let serving = Some(Serving::start(shared.clone(), listener));
         Ok(Self { address, shared, serving })
     }
 
@@ -116,11 +116,11 @@ impl Moody {
         let _ = self.shared.unanswered.subscribe().wait_for(|unanswered| *unanswered >= count).await;
     }
 
-    /// Closes its port and all connections.
+    /// Closes its port and all connections, and gives back when they are closed.
     pub async fn leaves(&mut self) {
         if let Some(serving) = self.serving.take() {
-            serving.abort();
-            let _ = serving.await; // it was aborted
+            serving.leave.notify_one();
+            let _ = serving.task.await; // it panics at most, and is away then too
         }
         self.forgets();
     }
@@ -131,7 +131,7 @@ impl Moody {
     /// When somebody else has its port now.
     pub async fn comes_back(&mut self) -> io::Result<()> {
         let listener = TcpListener::bind(self.address).await?;
-        self.serving = Some(tokio::spawn(serve(self.shared.clone(), listener)));
+        self.serving = Some(Serving::start(self.shared.clone(), listener));
         Ok(())
     }
 }
@@ -139,13 +139,35 @@ impl Moody {
 impl Drop for Moody {
     fn drop(&mut self) {
         if let Some(serving) = &self.serving {
-            serving.abort();
+            serving.task.abort();
         }
     }
 }
 
-async fn serve(shared: Arc<Shared>, listener: TcpListener) {
-    let mut connections = JoinSet::new();
+/// The task that accepts connections, and how it is told to end.
+struct Serving {
+    task: JoinHandle<()>,
+    leave: Arc<Notify>,
+}
+
+impl Serving {
+    fn start(shared: Arc<Shared>, listener: TcpListener) -> Self {
+        let leave = Arc::new(Notify::new());
+        let told = leave.clone();
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            tokio::select! {
+                () = accept(&shared, &listener, &mut connections) => {}
+                () = told.notified() => {}
+            }
+            drop(listener);
+            connections.shutdown().await;
+        });
+        Self { task, leave }
+    }
+}
+
+async fn accept(shared: &Arc<Shared>, listener: &TcpListener, connections: &mut JoinSet<()>) {
     while let Ok((stream, _)) = listener.accept().await {
         let shared = shared.clone();
         // A client that hangs up is none of this server's failures.
