@@ -1,6 +1,7 @@
 //! What a running gateway consists of: its upstreams, what they offer together, and its clients.
 
 mod renewal;
+mod view;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,17 +23,18 @@ use tokio::{
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::{
-    Expose, Pins, Settings, UpstreamHealth, UpstreamSettings,
+    Settings,
     bridge::{self, Exchange, KnownTasks, Level, Parked, Seal, Subscriptions},
-    cache::{Cache, Epoch},
-    catalogue::{Catalogue, Manner, Offer, Part},
+    cache::Cache,
     errors,
-    fleet::{Audience, CallError, Connected, Observer, Place, Upstream},
-    own::{OwnTools, search::Search},
+    fleet::{Audience, Connected, Observer, Place, Upstream},
+    own::OwnTools,
     session::Session,
     trail::Trails,
 };
 use renewal::Renewals;
+use view::Frame;
+pub(crate) use view::{Member, View};
 
 /// How long the first lists wait for upstreams that have not told what they offer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -60,53 +62,6 @@ pub(crate) struct Relay {
     renewals: Arc<Renewals>,
     _renewing: AbortOnDropHandle<()>,
     myself: Weak<Self>,
-}
-
-/// The upstreams and what they offer, at one moment.
-pub(crate) struct View {
-    pub(crate) members: BTreeMap<Arc<str>, Member>,
-    pub(crate) catalogue: Catalogue,
-    pub(crate) own: OwnTools,
-    /// Finds tools, where clients do not see them all.
-    pub(crate) search: Option<Search>,
-    frame: Arc<Frame>,
-}
-
-/// What is the same for all upstreams.
-#[derive(Default)]
-struct Frame {
-    separator: String,
-    expose: Expose,
-    own: OwnTools,
-    pins: Option<Arc<Pins>>,
-}
-
-/// One upstream, and how it is used.
-#[derive(Clone)]
-pub(crate) struct Member {
-    pub(crate) upstream: Arc<Upstream>,
-    pub(crate) settings: Arc<UpstreamSettings>,
-    /// Answers from before it are not kept.
-    pub(crate) epoch: Epoch,
-    /// What it offered before its settings changed, until it tells anew.
-    before: Option<Arc<Offer>>,
-}
-
-impl Member {
-    pub(crate) fn offer(&self) -> Arc<Offer> {
-        let offer = self.upstream.offer();
-        match &self.before {
-            Some(before) if !offer.is_known => before.clone(),
-            _ => offer,
-        }
-    }
-
-    /// Why nothing that it may offer can be used: it has not told what that is.
-    pub(crate) fn unavailable(&self) -> CallError {
-        let UpstreamHealth { name, last_error, .. } = self.upstream.health();
-        let reason = last_error.unwrap_or_else(|| "it has not told yet what it offers".to_owned());
-        CallError::Unreachable { upstream: name.into(), reason }
-    }
 }
 
 impl Relay {
@@ -323,36 +278,6 @@ impl Relay {
         if let Some(log) = self.trails.log() {
             log.flush().await;
         }
-    }
-}
-
-impl View {
-    fn of(members: BTreeMap<Arc<str>, Member>, frame: Arc<Frame>) -> Self {
-        let catalogue = Self::merge(&members, &frame, frame.pins.as_deref());
-        let search = (frame.expose == Expose::Search).then(|| Search::of(&catalogue));
-        Self { members, catalogue, own: frame.own.clone(), search, frame }
-    }
-
-    /// Whether anything of this upstream may be kept from clients, by rules or because it is not approved.
-    pub(crate) fn is_restricted(&self, upstream: &str) -> bool {
-        self.frame.pins.is_some() || self.catalogue.is_ruled(upstream)
-    }
-
-    /// What would be offered if every tool were approved.
-    pub(crate) fn without_pins(&self) -> Catalogue {
-        Self::merge(&self.members, &self.frame, None)
-    }
-
-    fn merge(members: &BTreeMap<Arc<str>, Member>, frame: &Frame, pins: Option<&Pins>) -> Catalogue {
-        let parts = members.iter().map(|(name, member)| Part {
-            upstream: name.clone(),
-            prefix: member.settings.prefix.clone().unwrap_or_else(|| name.to_string()),
-            offer: member.offer(),
-            others: if pins.is_some() { member.upstream.other_offers() } else { Vec::new() },
-            rules: member.settings.rules.clone(),
-        });
-        let manner = Manner { separator: &frame.separator, own: &frame.own, expose: frame.expose, pins };
-        Catalogue::merge(&parts.collect::<Vec<_>>(), &manner)
     }
 }
 
