@@ -8,14 +8,11 @@ import json
 import re
 import signal
 import sys
-import time
-import urllib.error
-import urllib.request
 
 import behind
 from calls import CALLS
 from checks import Report, expect
-from servers import PROGRAMS, REST, Child, Running, temporary_folder
+from servers import PROGRAMS, REST, Child, Running, health_once, temporary_folder
 from visitors import (
     ASKING,
     INSPECTOR,
@@ -30,7 +27,6 @@ from visitors import (
 )
 
 GATEWAY = PROGRAMS / "mcp-gateway"
-START_SECONDS = 60
 CLIENTS_AT_ONCE = 3
 
 
@@ -78,17 +74,12 @@ def check_the_check(folder, file):
 
 
 def check_health(port):
-    """Waits until all are ready: the programs need their time to start."""
-    deadline, health = time.monotonic() + START_SECONDS, {"upstreams": []}
-    while {one["name"] for one in health["upstreams"] if one["state"] == "ready"} != set(CALLS):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not all are ready: {health}")
-        time.sleep(0.1)
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
-                health = json.load(answer)
-        except urllib.error.HTTPError as error:
-            expect(error.code, 503, "the status, while none is ready")
+    """Waits until all are ready."""
+
+    def are_ready(health):
+        return {one["name"] for one in health["upstreams"] if one["state"] == "ready"} == set(CALLS)
+
+    health = health_once(port, are_ready)
     expect(health["status"], "ok", "the status")
     expect([one["last_error"] for one in health["upstreams"]], [None] * len(CALLS), "the errors")
 

@@ -8,15 +8,12 @@ import json
 import re
 import signal
 import sys
-import time
-import urllib.error
-import urllib.request
 
 import commands
 import peers
 from checks import Report, expect
 from many_tools import asked
-from servers import PROGRAMS, REST, Child, Running, temporary_folder, unused_port
+from servers import PROGRAMS, REST, Child, Running, health_once, temporary_folder, unused_port
 from visitors import (
     ELICITATION,
     HERE,
@@ -34,7 +31,6 @@ from visitors import (
 )
 
 GATEWAY = PROGRAMS / "mcp-gateway"
-START_SECONDS = 60
 SHOWN = ["find_tool", "call_tool"]
 GENERATED, REAL = 500, 36  # server-everything has more for clients that can do more
 META = {f"io.modelcontextprotocol/{name}": value for name, value in
@@ -151,17 +147,8 @@ def check_savings(tools, tokens):
 
 
 def check_health(port):
-    """Waits until all tools are known: the programs need their time to start."""
-    deadline, health = time.monotonic() + START_SECONDS, {"search": {"tools": 0}}
-    while health["search"]["tools"] < REAL + GENERATED:
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not all are there: {health}")
-        time.sleep(0.1)
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
-                health = json.load(answer)
-        except urllib.error.HTTPError as error:
-            expect(error.code, 503, "the status, while none is ready")
+    """Waits until all tools are known."""
+    health = health_once(port, lambda health: health["search"]["tools"] >= REAL + GENERATED)
     check_savings(health["search"]["tools"], health["search"]["saved_approximate_tokens"])
 
 

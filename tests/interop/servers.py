@@ -1,6 +1,7 @@
 """The programs under test: where they are, how they run as processes of their own, and how a client starts one."""
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -9,9 +10,15 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
+
+from checks import expect
 
 PROGRAMS = pathlib.Path(os.environ["INTEROP_PROGRAMS"])
 START_SECONDS = 20
+# For servers of other makers that a gateway starts, several at once.
+ALL_START_SECONDS = 60
 STOP_SECONDS = 20
 
 
@@ -148,3 +155,18 @@ def unused_port():
 def clean_environment(home):
     """Nothing of the caller's but the way to programs: no keys, no settings, no proxies."""
     return {"PATH": os.environ["PATH"], "HOME": str(home)}
+
+
+def health_once(port, is_there):
+    """What `/health` of a gateway says as soon as this holds for it."""
+    deadline, health = time.monotonic() + ALL_START_SECONDS, None
+    while health is None or not is_there(health):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not all are there: {health}")
+        time.sleep(0.1)
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+                health = json.load(answer)
+        except urllib.error.HTTPError as error:
+            expect(error.code, 503, "the status, while none is ready")
+    return health

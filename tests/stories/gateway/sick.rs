@@ -72,9 +72,14 @@ async fn one_that_comes_and_goes_is_told_to_be_away_and_used_again_when_it_is_ba
         flip.leaves().await;
         // Unknown when it was written to a connection whose end had not been noticed: who closed it may have read it.
         let (code, message) = ward.fails("sick__echo").await?;
-        ensure!(matches!(&*code, "UPSTREAM_UNAVAILABLE" | "DELIVERY_UNKNOWN"), "round {round}: {code}: {message}");
+        ensure!(
+            matches!(&*code, "UPSTREAM_UNAVAILABLE" | "DELIVERY_UNKNOWN"),
+            "round {round}: {code}: {message}"
+        );
         let refused = |error: &Value| error.as_str().is_some_and(|error| error.contains("refused"));
-        ward.gateway.until("sick", |health| health["state"] != "ready" && refused(&health["last_error"])).await?;
+        ward.gateway
+            .until("sick", |health| health["state"] != "ready" && refused(&health["last_error"]))
+            .await?;
         let (code, message) = ward.fails("sick__echo").await?;
         ensure!(code == "UPSTREAM_UNAVAILABLE", "round {round}: {code}: {message}");
         let why = ward.gateway.client.explain("sick__echo").await?;
