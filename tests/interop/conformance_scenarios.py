@@ -140,8 +140,6 @@ ABOUT_HTTP = {
 ABOUT_LISTED_TOOLS = {"json-schema-2020-12", "http-custom-header-server-validation"}
 # The check that the list changes: that one stays the same.
 CHECKS_OF_LISTED_TOOLS = {"sep-2575-server-sends-tools-list-changed-on-subscription"}
-# Scenarios whose methods are unknown to the gateway: rules and pins cannot be applied to these, so it refuses them while it has some.
-ABOUT_UNKNOWN_METHODS = {"sep-2640-skills-directory", "sep-2640-skills-enumeration"}
 # Checks about HTTP in a scenario that is about more.
 HTTP_CHECKS = {"sep-2575-http-server-header-mismatch-400"}
 

@@ -23,6 +23,8 @@ pub struct Rules {
     pub resources: Filter,
     /// Of its resource templates, by the templates' text there. What is not listed, and only a refused one can lead to, is not read.
     pub templates: Filter,
+    /// Methods that the gateway does not know and passes on to this upstream, by pattern. Nothing else here is applied to them.
+    pub methods: Vec<String>,
 }
 
 /// What is let through, and under which names. `*` in a pattern stands for any text.
@@ -97,6 +99,11 @@ impl Rules {
             Kind::Resources => &self.resources,
             Kind::Templates => &self.templates,
         }
+    }
+
+    /// Whether a method that the gateway does not know is passed on, although nothing can be applied to it.
+    pub(crate) fn passes_on(&self, method: &str) -> bool {
+        self.methods.iter().any(|pattern| matches(pattern, method))
     }
 
     /// Whether anything is ever refused.

@@ -13,7 +13,7 @@ use crate::{
     calls::{client, era},
     client::RawClient,
     server::{Heard, Script, Voice, params},
-    support::{prefixed, raw, settings, soon},
+    support::{gateway, prefixed, raw, settings, soon},
 };
 
 /// The eras of client and upstream: whether each is the newer one.
@@ -51,6 +51,7 @@ async fn answers(request: Request, voice: Voice) -> Outcome {
         "tools/call" => {
             json!({"content": [{"type": "resource_link", "name": "n", "uri": "doc://all/open"}], "got": given["name"]})
         }
+        "skills/list" => json!({"skills": [], "got": given["cursor"]}),
         other => panic!("{other} is not expected"),
     };
     Ok(raw(&said))
@@ -88,6 +89,7 @@ fn refusing(by_deny: bool) -> Rules {
             prompts: filter(&[], &["secret"], &[]),
             resources: filter(&[], &["doc://*secret"], &[]),
             templates: filter(&[], &["admin:*"], &[]),
+            methods: Vec::new(),
         }
     } else {
         Rules {
@@ -95,6 +97,7 @@ fn refusing(by_deny: bool) -> Rules {
             prompts: filter(&["greet"], &[], &[]),
             resources: filter(&["doc://all/", "doc://all/open", "doc://elsewhere", "admin:*"], &[], &[]),
             templates: filter(&["doc:*"], &[], &[]),
+            methods: Vec::new(),
         }
     }
 }
@@ -225,6 +228,33 @@ async fn names_that_nobody_has_are_unknown_and_not_refused() {
                 "{method} {params}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_nobody_knows_goes_to_the_one_upstream_whose_rules_name_it() {
+    let naming = |rules: Rules, methods: &[&str]| Rules {
+        methods: methods.iter().map(|&method| method.to_owned()).collect(),
+        ..rules
+    };
+    for (newer_client, newer_server) in PAIRS {
+        let (far, mut heard) = script(newer_server);
+        let (near, _) = script(newer_server);
+        let far = ruled(far.start(), newer_server, naming(refusing(true), &["skills/*", "shared"]));
+        let near = ruled(near.start(), newer_server, naming(Rules::default(), &["shared"]));
+        let gateway = gateway([("far", far), ("near", near)]).await;
+        let mut client = client(&gateway, newer_client).await;
+        requests(&mut heard);
+
+        let answer = client.call("skills/list", &json!({"cursor": "x"})).await.unwrap();
+        assert_eq!(answer["got"], "x");
+        for (method, why) in [("shared", "several"), ("tools/all_at_once", "name it in `methods`")] {
+            let error = client.call(method, &json!({})).await.unwrap_err();
+            assert_eq!(error["data"]["code"], "METHOD_NOT_FOUND");
+            assert!(error["message"].as_str().unwrap().contains(why), "{method}: {error}");
+        }
+        let came: Vec<_> = requests(&mut heard).iter().map(|request| request.method.to_string()).collect();
+        assert_eq!(came, ["skills/list"]);
     }
 }
 

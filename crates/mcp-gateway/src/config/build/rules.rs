@@ -20,6 +20,7 @@ pub(super) enum Kind {
     Prompts,
     Resources,
     Templates,
+    Methods,
 }
 
 impl Reader<'_> {
@@ -29,6 +30,7 @@ impl Reader<'_> {
             prompts: self.filter(Kind::Prompts, upstream.prompts.as_ref()),
             resources: self.filter(Kind::Resources, upstream.resources.as_ref()),
             templates: self.filter(Kind::Templates, upstream.templates.as_ref()),
+            methods: self.patterns(Kind::Methods, &upstream.methods),
         }
     }
 
@@ -117,6 +119,9 @@ fn nonsense(kind: Kind, pattern: &str) -> Option<String> {
     match pattern.chars().find(meant) {
         Some(char) if kind == Kind::Tools => {
             Some(format!("{char:?} is in no tool's name: only * stands for other text"))
+        }
+        Some(char) if kind == Kind::Methods => {
+            Some(format!("{char:?} is in no method's name: only * stands for other text"))
         }
         _ if matches!(kind, Kind::Resources | Kind::Templates) && !pattern.contains([':', '*']) => {
             Some("what fits this has no scheme, which every URI has".to_owned())

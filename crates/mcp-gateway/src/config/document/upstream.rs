@@ -65,6 +65,10 @@ pub(in crate::config) struct UpstreamDocument {
     pub(in crate::config) resources: Option<FilterDocument>,
     /// Which of its resource templates clients may see, by the templates' text there.
     pub(in crate::config) templates: Option<FilterDocument>,
+    /// Methods that the gateway does not know and passes on to this server; `*` stands for any text. Rules and pins are not applied to
+    /// them. Default: all if this is the only server and has neither rules nor pins, otherwise none.
+    #[serde(default)]
+    pub(in crate::config) methods: Vec<Text>,
     /// Keeps results of tools that say they are read-only. Default: nothing is kept.
     pub(in crate::config) cache: Option<CacheDocument>,
 }

@@ -36,6 +36,7 @@ fn everything_around_the_calls_can_be_said() {
         prompts = { deny = ["*"] }
         resources = { allow = ["file:///srv/*"], rename = { "file:///srv/a" = "docs:a" } }
         templates = { rename = { "file:///{+path}" = "docs:{+path}" } }
+        methods = ["skills/*"]
         cache = { ttl = "5m", scope = "public" }
         [upstream.b]
         url = "http://y/mcp"
@@ -59,6 +60,7 @@ fn everything_around_the_calls_can_be_said() {
     );
     assert_eq!(a.rules.resources.rename["file:///srv/a"], "docs:a");
     assert_eq!(a.rules.templates.rename["file:///{+path}"], "docs:{+path}");
+    assert_eq!((a.rules.methods.as_slice(), b.rules.methods.len()), (&["skills/*".to_owned()][..], 0));
     let kept = |seconds, scope| Some(CacheSettings { time_to_live: Duration::from_secs(seconds), scope });
     assert_eq!((a.cache, b.cache), (kept(300, CacheScope::Public), kept(10, CacheScope::Private)));
     let log = config.files.access_log.unwrap();
@@ -101,6 +103,7 @@ fn rules_that_make_no_sense_are_told_with_their_place() {
         ("resources = { rename = { \"file:///a\" = \"a\" } }", "3:40: a URI begins with a scheme"),
         ("templates = { rename = { \"f:{a}\" = \"g:{b}\" } }", "3:36: "),
         ("retry = { repeat = [\"\"] }", "3:21: an empty pattern fits nothing"),
+        ("methods = [\"skills/list, skills/read\"]", "3:12: ',' is in no method's name"),
         ("cache = { scope = \"private\" }", "3:9: missing field `ttl`"),
         ("cache = { ttl = \"0s\" }", "3:17: allowed is a time"),
         ("tools = { alow = [\"a\"] }", "3:11: unknown field `alow`"),
