@@ -87,8 +87,8 @@ fn source(((part, head), judge): ((&&Part, Head), Arc<Judge>)) -> Source {
 }
 
 impl Parts<'_> {
-    /// Tools or prompts, under names that are nobody else's. They are named before anything is withheld: so a rule never gives
-    /// another tool another name.
+    /// Tools or prompts, under names that are nobody else's. They are named before anything is withheld: so a rule that refuses
+    /// one never changes the name of another, but where a rule gives it that name.
     fn named(&self, kind: Kind, uris: &Uris, notes: &mut Notes) -> Sorted {
         let units = self.units(kind, notes);
         let (sort, reserved) = match kind {
@@ -323,7 +323,12 @@ fn keys<'u>(units: &'u [Unit<'_>], place: usize) -> impl Iterator<Item = &'u str
 }
 
 fn owned<'u>(units: &'u [Unit<'_>]) -> Vec<Own<'u>> {
-    let own = |unit: &'u Unit<'_>| Own { place: unit.place, key: &unit.item.key, renamed: unit.renamed };
+    let own = |unit: &'u Unit<'_>| Own {
+        place: unit.place,
+        key: &unit.item.key,
+        renamed: unit.renamed,
+        is_refused: matches!(unit.withheld, Some((Keeper::Rules, _))),
+    };
     units.iter().map(own).collect()
 }
 

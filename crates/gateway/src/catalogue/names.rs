@@ -33,6 +33,8 @@ pub(super) struct Own<'a> {
     pub(super) key: &'a str,
     /// The name that it is to have instead, if the rules say so.
     pub(super) renamed: Option<&'a str>,
+    /// Whether the rules keep it from clients.
+    pub(super) is_refused: bool,
 }
 
 impl<'a> Own<'a> {
@@ -93,7 +95,16 @@ pub(super) fn assign(
     notes: &mut Notes,
 ) -> Vec<String> {
     let mut changes: Vec<_> = owned.iter().map(|own| inevitable(heads, sort, *own)).collect();
-    let mut levels: Vec<usize> = changes.iter().map(|change| usize::from(change.is_some())).collect();
+    // The rules of an upstream refuse a name and give it to something else: that is meant to take its place.
+    let given: HashSet<_> = owned
+        .iter()
+        .filter(|own| !own.is_refused)
+        .filter_map(|own| Some((own.place, own.renamed?)))
+        .collect();
+    let is_replaced = |own: &Own<'_>| own.is_refused && given.contains(&(own.place, own.wanted()));
+    let is_changed =
+        |(own, change): (&Own<'_>, &Option<_>)| usize::from(change.is_some() || is_replaced(own));
+    let mut levels: Vec<usize> = owned.iter().zip(&changes).map(is_changed).collect();
     let mut names: Vec<String> =
         owned.iter().zip(&levels).map(|(own, level)| name_at(heads, *own, *level)).collect();
     loop {

@@ -63,6 +63,26 @@ fn a_new_name_that_another_one_has_is_nobodys() {
 }
 
 #[test]
+fn a_new_name_takes_the_place_of_one_that_the_same_upstream_refuses() {
+    let replaced = given("a")
+        .tools(&["read", "read_text_file"])
+        .renamed(Kind::Tools, "read_text_file", "read")
+        .ruled(Kind::Tools, &[], &["read"]);
+    for catalogue in [merge([replaced.clone()]), merge([given("b").tools(&["read"]), replaced])] {
+        assert_eq!(there(catalogue.route(Kind::Tools, "a__read")), Some(("a", "read_text_file")));
+        let withheld = catalogue.withheld_there(Kind::Tools, "a", "read").unwrap();
+        assert!(withheld.why.contains("deny"), "{withheld:?}");
+        assert_eq!(catalogue.notes(), Vec::<String>::new());
+    }
+
+    // Of another upstream it is not known whether that was meant.
+    let refusing = given("b").prefix("").tools(&["read"]).ruled(Kind::Tools, &[], &["*"]);
+    let renaming = given("a").prefix("").tools(&["x"]).renamed(Kind::Tools, "x", "read");
+    let catalogue = merge([refusing, renaming]);
+    assert!(catalogue.route(Kind::Tools, "read").is_none());
+}
+
+#[test]
 fn two_can_swap_their_names() {
     let catalogue = merge([given("a").tools(&["one", "two"]).renamed(Kind::Tools, "one", "two").renamed(
         Kind::Tools,
