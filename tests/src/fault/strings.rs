@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, BufRead as _, BufReader, Write as _},
+    io::{self, BufRead, BufReader, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -17,14 +17,56 @@ use crate::programs::PATIENCE;
 pub struct Puppet {
     life: usize,
     stream: Arc<TcpStream>,
-    released: Arc<Released>,
+    /// How many events it has told.
+    told: Arc<Mutex<usize>>,
+    orders: Arc<Orders>,
 }
 
 #[derive(Default)]
-struct Released {
-    yes: Mutex<bool>,
+struct Orders {
+    come: Mutex<Come>,
     changed: Condvar,
 }
+
+/// What has come from the test.
+#[derive(Default)]
+struct Come {
+    is_released: bool,
+    /// How many events it has heard.
+    heard: usize,
+}
+
+impl Orders {
+    /// Follows what comes until the test ends, which releases all and is told nothing more.
+    fn follow(&self, mut orders: impl BufRead) {
+        let mut line = String::new();
+        while orders.read_line(&mut line).is_ok_and(|length| length > 0) {
+            self.change(|come| match line.trim() {
+                HEARD => come.heard += 1,
+                _ => come.is_released = true,
+            });
+            line.clear();
+        }
+        self.change(|come| *come = Come { is_released: true, heard: usize::MAX });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Come)) {
+        change(&mut self.come());
+        self.changed.notify_all();
+    }
+
+    fn come(&self) -> MutexGuard<'_, Come> {
+        self.come.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self, until: impl Fn(&Come) -> bool) {
+        let waited = self.changed.wait_while(self.come(), |come| !until(come));
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// How a test says that it has heard an event.
+const HEARD: &str = "heard";
 
 impl Puppet {
     /// Takes hold of the strings at `address`.
@@ -34,22 +76,17 @@ impl Puppet {
     pub fn new(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        let mut orders = BufReader::new(stream.try_clone()?);
+        let mut from_test = BufReader::new(stream.try_clone()?);
         let mut line = String::new();
         writeln!(&stream, "pid {}", std::process::id())?;
-        orders.read_line(&mut line)?;
+        from_test.read_line(&mut line)?;
         let life = line.trim().trim_end_matches(" go");
-        let released =
-            Arc::new(Released { yes: Mutex::new(life.len() < line.trim().len()), ..Released::default() });
+        let come = Come { is_released: life.len() < line.trim().len(), ..Come::default() };
         let life = life.parse().map_err(io::Error::other)?;
-        let release = released.clone();
-        std::thread::spawn(move || {
-            // The only order that there is; a test that ends releases all.
-            let _ = orders.read_line(&mut line);
-            *release.yes.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            release.changed.notify_all();
-        });
-        Ok(Self { life, stream: Arc::new(stream), released })
+        let orders = Arc::new(Orders { come: Mutex::new(come), ..Orders::default() });
+        let following = orders.clone();
+        std::thread::spawn(move || following.follow(from_test));
+        Ok(Self { life, stream: Arc::new(stream), told: Arc::new(Mutex::new(1)), orders })
     }
 
     /// How many servers held these strings before.
@@ -58,24 +95,26 @@ impl Puppet {
         self.life
     }
 
-    /// Tells the test what happened.
+    /// Tells the test what happened, and goes on when it has heard it.
     pub fn tell(&self, event: &str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        *told += 1;
+        let number = *told;
         // A test that has ended does not want to know.
         let _ = writeln!(&*self.stream, "{event}");
+        drop(told);
+        self.orders.wait(|come| come.heard >= number);
     }
 
     /// Whether the test lets it go on.
     #[must_use]
     pub fn is_released(&self) -> bool {
-        *self.released.yes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.orders.come().is_released
     }
 
     /// Waits until the test lets it go on.
     pub fn wait_for_release(&self) {
-        let mut yes = self.released.yes.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*yes {
-            yes = self.released.changed.wait(yes).unwrap_or_else(PoisonError::into_inner);
-        }
+        self.orders.wait(|come| come.is_released);
     }
 }
 
@@ -158,7 +197,7 @@ impl Strings {
         self.shared.seen().lives
     }
 
-    /// How often servers told something that begins with `event`.
+    /// How often servers told something that begins with `event`. They do nothing more before that is counted.
     #[must_use]
     pub fn count(&self, event: &str) -> usize {
         self.shared.seen().events.iter().filter(|said| said.starts_with(event)).count()
@@ -229,7 +268,13 @@ impl Shared {
         });
         for line in BufReader::new(reader).lines() {
             let Ok(line) = line else { break };
-            self.change(|seen| seen.events.push(line));
+            self.change(|seen| {
+                seen.events.push(line);
+                if let Some(mut stream) = seen.alive.get(&life) {
+                    // A server that is gone already is noticed below.
+                    let _ = stream.write_all(format!("{HEARD}\n").as_bytes());
+                }
+            });
         }
         self.change(|seen| {
             seen.alive.remove(&life);
