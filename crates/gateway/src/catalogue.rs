@@ -329,7 +329,7 @@ impl Catalogue {
 
 impl Route {
     /// Leads to something that says nothing of itself.
-    fn to(upstream: Arc<str>, name: &str) -> Self {
+    pub(crate) fn to(upstream: Arc<str>, name: &str) -> Self {
         Self { upstream, name: name.into(), hints: Hints::default(), mirrored: Arc::default() }
     }
 }

@@ -23,8 +23,9 @@ pub struct Rules {
     pub resources: Filter,
     /// Of its resource templates, by the templates' text there. What is not listed, and only a refused one can lead to, is not read.
     pub templates: Filter,
-    /// Methods that the gateway does not know and passes on to this upstream, by pattern. Nothing else here is applied to them.
-    pub methods: Vec<String>,
+    /// Methods that the gateway does not know and passes on to this upstream, by pattern: nothing else here is applied to them, and no
+    /// pins. Without it all are passed on to an upstream that is the only one, and of which nothing is kept back.
+    pub methods: Option<Vec<String>>,
 }
 
 /// What is let through, and under which names. `*` in a pattern stands for any text.
@@ -103,7 +104,7 @@ impl Rules {
 
     /// Whether a method that the gateway does not know is passed on, although nothing can be applied to it.
     pub(crate) fn passes_on(&self, method: &str) -> bool {
-        self.methods.iter().any(|pattern| matches(pattern, method))
+        self.methods.iter().flatten().any(|pattern| matches(pattern, method))
     }
 
     /// Whether anything is ever refused.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use json_rpc::{Members, MembersError, Raw, Request};
 use mcp_transport::Link;
 
-use super::{call, client::Client, exchange::Exchange, forward::Forward, introductions, lists, named, tasks};
+use super::{
+    call, client::Client, exchange::Exchange, forward::Forward, introductions, lists, named, sought::Sought,
+    tasks,
+};
 use crate::{
     catalogue::Kind,
     errors::{self, Answer, Refusal},
-    fleet::Repeat,
-    relay::{Member, Relay, View},
+    relay::Relay,
     session::Session,
     trail::Trail,
 };
@@ -93,31 +95,10 @@ pub(crate) async fn answer(
 
 /// A method that the gateway does not know goes to the upstream whose rules say so, or else to the only one that there is.
 async fn unknown(relay: &Arc<Relay>, incoming: Incoming) -> Answer {
-    let view = relay.view();
-    let member = place_of_unknown(&view, &incoming.method).map_err(errors::method_not_found)?;
-    let _changes = relay.cache.changing(member.upstream.name()); // perhaps
-    let (forward, client, link) = Forward::of(incoming, member.upstream.clone(), String::new());
-    call::carry(relay, client, link, Forward { repeat: Repeat::Never, ..forward }).await
-}
-
-fn place_of_unknown<'v>(view: &'v View, method: &str) -> Result<&'v Member, &'static str> {
-    let mut named = view.members.values().filter(|member| member.settings.rules.passes_on(method));
-    match (named.next(), named.next()) {
-        (Some(member), None) => return Ok(member),
-        (Some(_), Some(_)) => {
-            return Err("the gateway does not know this method, and `methods` of several upstreams name it");
-        }
-        (None, _) => {}
-    }
-    let sole = view.catalogue.sole().and_then(|name| view.members.get(&name)).ok_or(
-        "the gateway does not know this method, and has not just one upstream to ask: name it in `methods` of the one that it is for",
-    )?;
-    if view.is_restricted(sole.upstream.name()) {
-        return Err(
-            "the gateway does not know this method, and cannot apply rules and pins to it: name it in `methods` of its upstream to pass it on all the same",
-        );
-    }
-    Ok(sole)
+    let found = Sought::Method(incoming.method.to_string()).find(relay, &incoming.trail).await?;
+    let _changes = relay.cache.changing(found.member.upstream.name()); // perhaps
+    let (forward, client, link) = Forward::of(incoming, found.member.upstream, String::new());
+    call::carry(relay, client, link, Forward { lead: Some(found.lead), ..forward }).await
 }
 
 fn members(object: Option<&Raw>, what: &str) -> Result<Members, Refusal> {

@@ -9,7 +9,7 @@ use json_rpc::{Members, Raw};
 use tokio::time::timeout;
 
 use crate::{
-    catalogue::{Kind, Route, Way, Withheld},
+    catalogue::{Keeper, Kind, Route, Way, Withheld},
     errors::{self, Fault, Refusal},
     own::search,
     relay::{Member, Relay, View},
@@ -25,6 +25,8 @@ pub(crate) enum Sought {
         uri: String,
         is_modern: bool,
     },
+    /// Whatever a method that the gateway does not know is about.
+    Method(String),
     /// The prompt or template of which something is completed, and its name if it has one.
     Completed {
         reference: Raw,
@@ -68,6 +70,9 @@ impl Sought {
         if let Some(found) = self.look(relay, trail) {
             return found;
         }
+        if let Self::Method(_) = self {
+            return Err(self.unknown(relay).into()); // what upstreams tell does not matter
+        }
         relay.known().await;
         if let Some(found) = self.look(relay, trail) {
             return found;
@@ -104,6 +109,10 @@ impl Sought {
             Self::Tool(name) => catalogue.way(Kind::Tools, name),
             Self::Prompt(name) => catalogue.way(Kind::Prompts, name),
             Self::Resource { uri, .. } => catalogue.way(Kind::Resources, uri),
+            Self::Method(method) => {
+                let home = view.home_of_method(method).ok()?;
+                Some(Ok(Route::to(home.upstream.name().clone(), method)))
+            }
             Self::Completed { reference, .. } => {
                 let (way, reference) = catalogue.reference(reference)?;
                 return Some((way, Some(reference)));
@@ -114,7 +123,7 @@ impl Sought {
 
     fn name(&self) -> &str {
         match self {
-            Self::Tool(name) | Self::Prompt(name) | Self::Completed { name, .. } => name,
+            Self::Tool(name) | Self::Prompt(name) | Self::Method(name) | Self::Completed { name, .. } => name,
             Self::Resource { uri, .. } => uri,
         }
     }
@@ -125,6 +134,11 @@ impl Sought {
             Self::Tool(_) => errors::unknown_name(true),
             Self::Prompt(_) => errors::unknown_name(false),
             Self::Resource { uri, is_modern } => errors::resource_not_found(uri, *is_modern),
+            Self::Method(method) => {
+                // It may have got one just now.
+                let why = relay.view().home_of_method(method).err().unwrap_or("try again");
+                errors::method_not_found(why)
+            }
             Self::Completed { .. } => {
                 errors::invalid_params("there is no prompt or resource template as ref says: list them again")
             }
@@ -142,6 +156,7 @@ impl Found {
                     params.set("ref", reference.clone());
                 }
             }
+            Sought::Method(_) => {}
             _ if *self.route.name == *known => {}
             Sought::Tool(_) | Sought::Prompt(_) => params.set("name", name()),
             Sought::Resource { .. } => params.set("uri", name()),
@@ -178,6 +193,11 @@ impl Lead {
             Sought::Tool(_) => Kind::Tools,
             Sought::Prompt(_) => Kind::Prompts,
             Sought::Resource { .. } => Kind::Resources,
+            Sought::Method(_) => {
+                let why = "this method is not passed on to its upstream any more".to_owned();
+                let (upstream, name) = (self.upstream.clone(), self.there.clone());
+                return Some(Withheld { upstream, name, by: Keeper::Rules, why });
+            }
             Sought::Completed { .. } => return way?.err(),
         };
         view.catalogue.withheld_there(kind, &self.upstream, &self.there)

@@ -65,8 +65,36 @@ impl View {
     }
 
     /// Whether anything of this upstream may be kept from clients, by rules or because it is not approved.
-    pub(crate) fn is_restricted(&self, upstream: &str) -> bool {
+    fn is_restricted(&self, upstream: &str) -> bool {
         self.frame.pins.is_some() || self.catalogue.is_ruled(upstream)
+    }
+
+    /// Where a method goes that the gateway does not know, or why it goes nowhere.
+    pub(crate) fn home_of_method(&self, method: &str) -> Result<&Member, &'static str> {
+        let mut named = self.members.values().filter(|member| member.settings.rules.passes_on(method));
+        match (named.next(), named.next()) {
+            (Some(member), None) => return Ok(member),
+            (Some(_), Some(_)) => {
+                return Err(
+                    "the gateway does not know this method, and `methods` of several upstreams name it",
+                );
+            }
+            (None, _) => {}
+        }
+        let sole = self.catalogue.sole().and_then(|name| self.members.get(&name)).ok_or(
+            "the gateway does not know this method, and has not just one upstream to ask: name it in `methods` of the one that it is for",
+        )?;
+        if sole.settings.rules.methods.is_some() {
+            return Err(
+                "the gateway does not know this method, and `methods` of its upstream do not name it",
+            );
+        }
+        if self.is_restricted(sole.upstream.name()) {
+            return Err(
+                "the gateway does not know this method, and cannot apply rules and pins to it: name it in `methods` of its upstream to pass it on all the same",
+            );
+        }
+        Ok(sole)
     }
 
     /// What would be offered if every tool were approved.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gateway::{Gateway, Pins, Settings, UpstreamSettings};
+use gateway::{Gateway, Pins, Rules, Settings, UpstreamSettings};
 use serde_json::{Value, json};
 
 use crate::{
@@ -176,12 +176,18 @@ async fn a_method_that_nobody_knows_is_refused_as_long_as_tools_must_be_approved
     let pins = approved(vec![("far", server(true, &tools("Touches")))]).await;
     let free = gateway([("far", server(true, &tools("Touches")))]).await;
     let strict = pinned(vec![("far", server(true, &tools("Touches")))], &pins).await;
+    let rules = Rules { methods: Some(vec!["vendor/*".to_owned()]), ..Rules::default() };
+    let naming = UpstreamSettings { rules: rules.into(), ..server(true, &tools("Touches")) };
+    let naming = pinned(vec![("far", naming)], &pins).await;
     for method in ["vendor/callTool", "tools/run"] {
         let mut client = client(&free, true).await;
         client.call(method, &json!({"name": "touch"})).await.unwrap();
         let mut client = self::client(&strict, true).await;
         let refused = client.call(method, &json!({"name": "touch"})).await.unwrap_err();
         assert_eq!(refused["data"]["code"], "METHOD_NOT_FOUND", "{method}");
+        let mut client = self::client(&naming, true).await;
+        let answer = client.call(method, &json!({"name": "touch"})).await;
+        assert_eq!(answer.is_ok(), method == "vendor/callTool", "{answer:?}");
     }
 }
 

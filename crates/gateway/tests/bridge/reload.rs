@@ -192,9 +192,10 @@ async fn a_call_that_waits_for_its_turn_is_refused_by_a_rule_that_comes_meanwhil
         let slow = client.begin("tools/call", &json!({"name": "slow"})).await;
         assert_eq!(params(&request(&mut heard).await)["name"], "slow");
         let danger = client.begin("tools/call", &json!({"name": "danger"})).await;
+        let unknown = client.begin("vendor/run", &json!({})).await;
         let allowed = client.begin("tools/call", &json!({"name": "slow"})).await;
         soon(async {
-            while gateway.health().upstreams[0].queued < 2 {
+            while gateway.health().upstreams[0].queued < 3 {
                 tokio::task::yield_now().await;
             }
         })
@@ -209,6 +210,8 @@ async fn a_call_that_waits_for_its_turn_is_refused_by_a_rule_that_comes_meanwhil
         let refused: Value = client.end(&danger).await.unwrap_err().parse().unwrap();
         assert_eq!(refused["data"]["code"], "ACCESS_DENIED", "{refused}");
         assert!(refused["message"].as_str().unwrap().contains("nothing was delivered"), "{refused}");
+        let refused: Value = client.end(&unknown).await.unwrap_err().parse().unwrap();
+        assert_eq!(refused["data"]["code"], "ACCESS_DENIED", "{refused}");
         // What no rule speaks of takes its turn.
         assert_eq!(params(&request(&mut heard).await)["name"], "slow");
         go.notify_one();

@@ -89,7 +89,7 @@ fn refusing(by_deny: bool) -> Rules {
             prompts: filter(&[], &["secret"], &[]),
             resources: filter(&[], &["doc://*secret"], &[]),
             templates: filter(&[], &["admin:*"], &[]),
-            methods: Vec::new(),
+            methods: None,
         }
     } else {
         Rules {
@@ -97,7 +97,7 @@ fn refusing(by_deny: bool) -> Rules {
             prompts: filter(&["greet"], &[], &[]),
             resources: filter(&["doc://all/", "doc://all/open", "doc://elsewhere", "admin:*"], &[], &[]),
             templates: filter(&["doc:*"], &[], &[]),
-            methods: Vec::new(),
+            methods: None,
         }
     }
 }
@@ -234,7 +234,7 @@ async fn names_that_nobody_has_are_unknown_and_not_refused() {
 #[tokio::test]
 async fn a_method_that_nobody_knows_goes_to_the_one_upstream_whose_rules_name_it() {
     let naming = |rules: Rules, methods: &[&str]| Rules {
-        methods: methods.iter().map(|&method| method.to_owned()).collect(),
+        methods: Some(methods.iter().map(|&method| method.to_owned()).collect()),
         ..rules
     };
     for (newer_client, newer_server) in PAIRS {
@@ -255,6 +255,35 @@ async fn a_method_that_nobody_knows_goes_to_the_one_upstream_whose_rules_name_it
         }
         let came: Vec<_> = requests(&mut heard).iter().map(|request| request.method.to_string()).collect();
         assert_eq!(came, ["skills/list"]);
+    }
+}
+
+#[tokio::test]
+async fn methods_that_nobody_knows_are_those_that_the_rules_name_also_with_the_only_upstream() {
+    let named = Some(vec!["skills/*".to_owned()]);
+    for (rules, method, why) in [
+        (Rules { methods: named.clone(), ..refusing(true) }, "skills/list", None),
+        (Rules { methods: named.clone(), ..refusing(true) }, "skills", Some("do not name it")),
+        (Rules { methods: named, ..Rules::default() }, "vendor/run", Some("do not name it")),
+        (Rules { methods: Some(Vec::new()), ..Rules::default() }, "skills/list", Some("do not name it")),
+        (refusing(true), "skills/list", Some("cannot apply rules and pins")),
+        // The gateway knows these, and so passes them on to nobody by their names.
+        (
+            Rules { methods: Some(vec!["*".to_owned()]), ..Rules::default() },
+            "tasks/no",
+            Some("no such method"),
+        ),
+        (Rules { methods: Some(vec!["*".to_owned()]), ..Rules::default() }, "ping", Some("no such method")),
+    ] {
+        let (script, _heard) = script(true);
+        let gateway = over(ruled(script.start(), true, rules)).await;
+        let answer = client(&gateway, true).await.call(method, &json!({})).await;
+        let said = answer.err().map(|error| error["message"].as_str().unwrap_or_default().to_owned());
+        match (&said, why) {
+            (None, None) => {}
+            (Some(said), Some(why)) if said.contains(why) => {}
+            _ => panic!("{method}: {said:?}"),
+        }
     }
 }
 

@@ -90,7 +90,7 @@ async fn other_names_lead_to_the_same_and_are_what_clients_hear() {
             prompts: filter(&[], &[], &[("greet", "hello")]),
             resources: filter(&[], &[], &[("doc://all/open", "wiki:open")]),
             templates: filter(&[], &[], &[("admin://{id}", "boss:{id}/x")]),
-            methods: Vec::new(),
+            methods: None,
         };
         let gateway = over(ruled(script.start(), newer_server, rules)).await;
         let mut client = client(&gateway, newer_client).await;

@@ -30,7 +30,7 @@ impl Reader<'_> {
             prompts: self.filter(Kind::Prompts, upstream.prompts.as_ref()),
             resources: self.filter(Kind::Resources, upstream.resources.as_ref()),
             templates: self.filter(Kind::Templates, upstream.templates.as_ref()),
-            methods: self.patterns(Kind::Methods, &upstream.methods),
+            methods: upstream.methods.as_ref().map(|methods| self.patterns(Kind::Methods, methods)),
         }
     }
 

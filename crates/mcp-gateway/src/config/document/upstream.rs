@@ -65,10 +65,9 @@ pub(in crate::config) struct UpstreamDocument {
     pub(in crate::config) resources: Option<FilterDocument>,
     /// Which of its resource templates clients may see, by the templates' text there.
     pub(in crate::config) templates: Option<FilterDocument>,
-    /// Methods that the gateway does not know and passes on to this server; `*` stands for any text. Rules and pins are not applied to
-    /// them. Default: all if this is the only server and has neither rules nor pins, otherwise none.
-    #[serde(default)]
-    pub(in crate::config) methods: Vec<Text>,
+    /// Methods that the gateway does not know and passes on to this server as they come; `*` stands for any text. Rules and pins are
+    /// not applied to them. Default: all if this is the only server and has neither rules nor pins, otherwise none.
+    pub(in crate::config) methods: Option<Vec<Text>>,
     /// Keeps results of tools that say they are read-only. Default: nothing is kept.
     pub(in crate::config) cache: Option<CacheDocument>,
 }
