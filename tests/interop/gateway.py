@@ -12,7 +12,7 @@ import sys
 import behind
 from calls import CALLS
 from checks import Report, expect
-from servers import PROGRAMS, REST, Child, Running, health_once, temporary_folder
+from servers import PROGRAMS, REST, Child, Running, health_when, temporary_folder
 from visitors import (
     ASKING,
     INSPECTOR,
@@ -79,7 +79,7 @@ def check_health(port):
     def are_ready(health):
         return {one["name"] for one in health["upstreams"] if one["state"] == "ready"} == set(CALLS)
 
-    health = health_once(port, are_ready)
+    health = health_when(port, are_ready)
     expect(health["status"], "ok", "the status")
     expect([one["last_error"] for one in health["upstreams"]], [None] * len(CALLS), "the errors")
 

@@ -13,7 +13,7 @@ import commands
 import peers
 from checks import Report, expect
 from many_tools import asked
-from servers import PROGRAMS, REST, Child, Running, health_once, temporary_folder, unused_port
+from servers import PROGRAMS, REST, Child, Running, health_when, temporary_folder, unused_port
 from visitors import (
     ELICITATION,
     HERE,
@@ -148,7 +148,7 @@ def check_savings(tools, tokens):
 
 def check_health(port):
     """Waits until all tools are known."""
-    health = health_once(port, lambda health: health["search"]["tools"] >= REAL + GENERATED)
+    health = health_when(port, lambda health: health["search"]["tools"] >= REAL + GENERATED)
     check_savings(health["search"]["tools"], health["search"]["saved_approximate_tokens"])
 
 

@@ -157,7 +157,7 @@ def clean_environment(home):
     return {"PATH": os.environ["PATH"], "HOME": str(home)}
 
 
-def health_once(port, is_there):
+def health_when(port, is_there):
     """What `/health` of a gateway says as soon as this holds for it."""
     deadline, health = time.monotonic() + ALL_START_SECONDS, None
     while health is None or not is_there(health):

@@ -116,7 +116,7 @@ impl Moody {
         let _ = self.shared.unanswered.subscribe().wait_for(|unanswered| *unanswered >= count).await;
     }
 
-    /// Closes its port and all connections, and gives back when they are closed.
+    /// Closes its port and all connections, and returns when they are closed.
     pub async fn leaves(&mut self) {
         if let Some(serving) = self.serving.take() {
             serving.leave.notify_one();

@@ -17,7 +17,7 @@ use crate::programs::PATIENCE;
 pub struct Puppet {
     life: usize,
     stream: Arc<TcpStream>,
-    /// How many events it has told.
+    /// How many events it has told; that it is there, and its process number, is the first.
     told: Arc<Mutex<usize>>,
     orders: Arc<Orders>,
 }
@@ -43,7 +43,8 @@ impl Orders {
         while orders.read_line(&mut line).is_ok_and(|length| length > 0) {
             self.change(|come| match line.trim() {
                 HEARD => come.heard += 1,
-                _ => come.is_released = true,
+                GO => come.is_released = true,
+                other => panic!("{other:?} is not expected of a test"),
             });
             line.clear();
         }
@@ -65,8 +66,9 @@ impl Orders {
     }
 }
 
-/// How a test says that it has heard an event.
+/// How a test says that it has heard an event, and that a server may go on.
 const HEARD: &str = "heard";
+const GO: &str = "go";
 
 impl Puppet {
     /// Takes hold of the strings at `address`.
@@ -101,7 +103,7 @@ impl Puppet {
         *told += 1;
         let number = *told;
         // A test that has ended does not want to know.
-        let _ = writeln!(&*self.stream, "{event}");
+        let _ = writeln!(&*self.stream, "{}", event.replace('\n', " "));
         drop(told);
         self.orders.wait(|come| come.heard >= number);
     }
@@ -197,7 +199,7 @@ impl Strings {
         self.shared.seen().lives
     }
 
-    /// How often servers told something that begins with `event`. They do nothing more before that is counted.
+    /// How often servers told something that begins with `event`. The thread that tells it does nothing more before it is counted.
     #[must_use]
     pub fn count(&self, event: &str) -> usize {
         self.shared.seen().events.iter().filter(|said| said.starts_with(event)).count()
@@ -209,7 +211,7 @@ impl Strings {
         seen.is_released = true;
         for mut stream in seen.alive.values() {
             // It may be gone.
-            let _ = stream.write_all(b"go\n");
+            let _ = stream.write_all(format!("{GO}\n").as_bytes());
         }
     }
 
@@ -257,6 +259,8 @@ impl Shared {
     /// Follows one server until its process is gone: the system closes its end then.
     fn hold(&self, stream: TcpStream) {
         let Ok(reader) = stream.try_clone() else { return };
+        // A server waits for each answer.
+        let _ = stream.set_nodelay(true);
         let mut life = 0;
         self.change(|seen| {
             life = seen.lives;

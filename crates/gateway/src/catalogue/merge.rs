@@ -209,9 +209,7 @@ impl Parts<'_> {
         for (unit, name) in units.into_iter().zip(names) {
             let (upstream, key) = (&self.all[unit.place].upstream, &unit.item.key);
             if name != unit.wanted() {
-                notes.add(format!(
-                    "{key:?} of upstream {upstream:?} is {name:?}: another upstream has it too"
-                ));
+                notes.add(format!("{key:?} of upstream {upstream:?} is {name:?}: another one has it too"));
             }
             match &unit.withheld {
                 Some((by, why)) => drop(withheld.insert(name.into(), self.withheld(&unit, *by, why))),

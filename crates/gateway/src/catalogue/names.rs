@@ -2,7 +2,7 @@
 //!
 //! What a name becomes depends on all that is offered together, never on which upstream told first. A name that two
 //! could mean is nobody's: each gets a name of its own, so that a name never leads to one upstream today and to
-//! another tomorrow.
+//! another tomorrow. What the rules of an upstream refuse does not count where they give its name to something else.
 
 use std::collections::{HashMap, HashSet};
 
@@ -102,9 +102,9 @@ pub(super) fn assign(
         .filter_map(|own| Some((own.place, own.renamed?)))
         .collect();
     let is_replaced = |own: &Own<'_>| own.is_refused && given.contains(&(own.place, own.wanted()));
-    let is_changed =
+    let first_level =
         |(own, change): (&Own<'_>, &Option<_>)| usize::from(change.is_some() || is_replaced(own));
-    let mut levels: Vec<usize> = owned.iter().zip(&changes).map(is_changed).collect();
+    let mut levels: Vec<usize> = owned.iter().zip(&changes).map(first_level).collect();
     let mut names: Vec<String> =
         owned.iter().zip(&levels).map(|(own, level)| name_at(heads, *own, *level)).collect();
     loop {
