@@ -12,7 +12,7 @@ mod neighbours;
 type Story = anyhow::Result<()>;
 
 /// Time limits for servers that do not answer. A server that does answer has to be quicker than these, also on a busy machine.
-const IMPATIENT: [&str; 6] = ["--connect-timeout", "2s", "--idle-timeout", "1s", "--timeout", "20s"];
+const IMPATIENT: [&str; 6] = ["--connect-timeout", "4s", "--idle-timeout", "3s", "--timeout", "20s"];
 
 /// Lists of arguments, one after the other.
 fn arguments(parts: &[&[&str]]) -> Vec<String> {

@@ -78,7 +78,7 @@ async fn a_connection_that_says_nothing_or_only_half_is_closed_and_its_place_is_
 
 #[tokio::test]
 async fn an_answer_that_takes_longer_than_a_connection_may_be_silent_arrives() -> Story {
-    let settings = ServerBSettings::new()?.with("CONNECTION_IDLE_SECONDS", 0.2).with("MOCK_DELAY_MS", 800);
+    let settings = ServerBSettings::new()?.with("CONNECTION_IDLE_SECONDS", 1).with("MOCK_DELAY_MS", 2500);
     let server = settings.start()?;
     let answer = Reply::of(Caller::new(&server)?.process(&question())).await?;
     assert_eq!(answer.status, 200, "{}", answer.body);

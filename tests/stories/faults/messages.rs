@@ -162,7 +162,7 @@ fn what_is_wrong_with_several_servers_is_told_for_each() -> Story {
     assert_eq!(run.code, Some(UNREACHABLE), "{run:?}");
     let answer: Value = run.lines()?.into();
     let text = answer.to_string();
-    for name in ["silent", "healthy", "nobody", "echo", "within 2s"] {
+    for name in ["silent", "healthy", "nobody", "echo", "within 4s"] {
         assert!(text.contains(name), "`{name}` is missing in {answer}");
     }
     strings.wait_for_the_end()

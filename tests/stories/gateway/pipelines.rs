@@ -267,6 +267,7 @@ async fn a_run_is_listed_when_it_was_cut_off_and_not_while_it_runs() -> Story {
 
     stage.gateway.program.kill();
     ensure!(run.await?.is_err(), "a gateway that was killed has answered");
+    stage.bench.is_left().await?;
 
     let listed = runs()?;
     ensure!(

@@ -107,7 +107,7 @@ async fn one_that_hangs_costs_its_callers_a_time_out_and_then_nothing() -> Story
     ward.gateway.until_answers("sick__echo").await?;
     hanging.is(Mood::Hanging);
     let (code, message) = ward.fails("sick__echo").await?;
-    ensure!(code == "TIMEOUT" && message.contains("within 1 s"), "{code}: {message}");
+    ensure!(code == "TIMEOUT" && message.contains("within "), "{code}: {message}");
     ward.load.answers(A_WHILE).await?;
     let health = ward.gateway.until("sick", |health| health["state"] != "ready").await?;
     ensure!(health["last_error"].is_string(), "{health}");

@@ -117,8 +117,8 @@ async fn a_stream_that_stalls_is_given_up_after_the_limit() -> Story {
         bedrock: bedrock::Behaviour::StreamStall(begun()),
     };
     for kind in BOTH {
-        let paid = Paid::start_with(kind, |settings| settings.with("PROVIDER_TIMEOUT_SECONDS", 1)).await?;
-        let words = "did not answer within 1 s";
+        let paid = Paid::start_with(kind, |settings| settings.with("PROVIDER_TIMEOUT_SECONDS", 3)).await?;
+        let words = "did not answer within 3 s";
         let bill = expect_break(&paid, &stalls, words, "provider_timed_out").await?;
         paid.check(&[bill]).await?;
     }

@@ -24,6 +24,11 @@ fn tab_completes_commands_servers_tools_and_arguments() -> Story {
     let client = McpClient::new()?;
     let server = ToolServer::start(client.home(), &[])?;
     let shell = Shell::start(&client, &[server.named("workshop")])?;
+    // A list that takes its time is not waited for when TAB is pressed.
+    for list in ["tools", "resources"] {
+        shell.type_in(list)?;
+        shell.finish()?;
+    }
     let place = shell.place();
     let mut line = String::new();
     for (keys, completed) in

@@ -15,7 +15,7 @@ async fn all_servers_answer_under_their_names() {
 #[tokio::test]
 async fn a_server_that_hangs_delays_nobody_and_the_worst_outcome_is_the_exit_status() {
     let (server, (_listener, hangs), none) = (Server::start(), silent().await, nowhere().await);
-    let mut arguments = vec!["broadcast", "echo", "hi", "--json", "--connect-timeout", "500ms", "-s"];
+    let mut arguments = vec!["broadcast", "echo", "hi", "--json", "--connect-timeout", "3s", "-s"];
     let (good, bad, gone) =
         (format!("good={}", server.address()), format!("bad={hangs}"), format!("gone={none}"));
     arguments.extend([&*good, "-s", &bad, "-s", &gone]);

@@ -106,7 +106,7 @@ async fn a_long_call_is_waited_for_as_long_as_the_server_answers_pings() {
         })
     });
     let site = serve(Router::new().route("/ws", patient)).await;
-    let options = ConnectOptions { keep_alive: Duration::from_millis(300), ..era(Era::Auto) };
+    let options = ConnectOptions { keep_alive: Duration::from_secs(1), ..era(Era::Auto) };
     let client = connect(&address(format!("ws://{site}/ws")), (), &options).await.unwrap();
     assert_eq!(call(&client, "count").await.unwrap(), "called");
 }

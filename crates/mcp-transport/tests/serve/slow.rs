@@ -141,7 +141,7 @@ async fn a_response_in_a_session_that_nobody_reads_is_cut_and_the_session_lives_
 
 #[tokio::test]
 async fn a_websocket_whose_client_does_not_answer_is_closed() {
-    let server = Server::with(|options| options.timing.ping = Duration::from_millis(100)).await;
+    let server = Server::with(|options| options.timing.ping = Duration::from_millis(500)).await;
     let mut living = Client::open(&server, Wire::WebSocket, Era::Legacy).await;
     let made = *server.state.made.borrow();
     // It answers a ping only when it is read from.

@@ -13,7 +13,7 @@ use crate::{
 };
 
 const LONG: Duration = Duration::from_secs(600);
-const SHORT: Duration = Duration::from_millis(50);
+const SHORT: Duration = Duration::from_millis(500);
 
 #[tokio::test]
 async fn a_call_without_an_answer_ends_in_time_and_the_server_is_told_to_stop() {
