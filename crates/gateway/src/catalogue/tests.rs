@@ -116,6 +116,19 @@ pub(super) fn there(route: Option<&Route>) -> Option<(&str, &str)> {
     route.map(|route| (&*route.upstream, &*route.name))
 }
 
+/// The upstream that a URI leads to, and the URI there.
+pub(super) fn read(catalogue: &Catalogue, uri: &str) -> Option<(String, String)> {
+    catalogue
+        .way(Kind::Resources, uri)?
+        .ok()
+        .map(|route| (route.upstream.to_string(), route.name.to_string()))
+}
+
+/// What [`read`] gives for this one.
+pub(super) fn at(upstream: &str, uri: &str) -> Option<(String, String)> {
+    Some((upstream.to_owned(), uri.to_owned()))
+}
+
 #[test]
 fn what_the_only_upstream_says_about_its_use_stays_as_it_is() {
     let told = |name: &str, text: &str| given(name).offer(|offer| offer.instructions = Some(text.to_owned()));

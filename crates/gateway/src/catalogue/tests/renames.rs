@@ -7,17 +7,6 @@ use serde_json::json;
 
 use super::*;
 
-fn way(catalogue: &Catalogue, uri: &str) -> Option<(String, String)> {
-    catalogue
-        .way(Kind::Resources, uri)?
-        .ok()
-        .map(|route| (route.upstream.to_string(), route.name.to_string()))
-}
-
-fn at(upstream: &str, uri: &str) -> Option<(String, String)> {
-    Some((upstream.to_owned(), uri.to_owned()))
-}
-
 #[test]
 fn a_new_name_stands_where_the_upstreams_stood_and_the_old_one_is_nobodys() {
     let catalogue = merge([given("files")
@@ -104,7 +93,7 @@ fn a_resource_has_its_new_uri_in_both_directions() {
 
     for catalogue in [merge([renamed.clone()]), merge([renamed, given("b").resources(&["b://1"])])] {
         assert_eq!(public(&catalogue, Kind::Resources)[0], "doc:readme");
-        assert_eq!(way(&catalogue, "doc:readme"), at("a", "file:///readme"));
+        assert_eq!(read(&catalogue, "doc:readme"), at("a", "file:///readme"));
         assert!(!catalogue.keeps_uris());
         assert_eq!(catalogue.public_uri("a", "file:///readme").as_deref(), Some("doc:readme"));
         assert_eq!(catalogue.public_uri("a", "file:///other"), None);
@@ -122,7 +111,7 @@ fn what_fits_a_renamed_template_is_told_in_its_words_in_both_directions() {
 
     for catalogue in [merge([renamed.clone()]), merge([renamed, given("b").templates(&["b://{id}"])])] {
         assert_eq!(public(&catalogue, Kind::Templates)[0], "docs:{+path}");
-        assert_eq!(way(&catalogue, "docs:a/b.txt"), at("a", "file:///a/b.txt"));
+        assert_eq!(read(&catalogue, "docs:a/b.txt"), at("a", "file:///a/b.txt"));
         assert_eq!(catalogue.public_uri("a", "file:///a/b.txt").as_deref(), Some("docs:a/b.txt"));
         assert_eq!(catalogue.public_uri("a", "file:///listed"), None, "clients know it by this");
         let reference = Raw::of(&json!({ "type": "ref/resource", "uri": "docs:{+path}" })).unwrap();
@@ -143,10 +132,10 @@ fn new_uris_take_nobodys() {
         given("b").resources(&["b://1"]).templates(&["b://t/{x}"]),
     ]);
 
-    assert_eq!(way(&catalogue, "b://1"), at("b", "b://1"));
-    assert_eq!(way(&catalogue, "b://t/5"), at("b", "b://t/5"));
-    assert_eq!(way(&catalogue, "mcp-a+b://1"), at("a", "a://1"));
-    assert_eq!(way(&catalogue, "mcp-a+b://t/5"), at("a", "a://t/5"));
+    assert_eq!(read(&catalogue, "b://1"), at("b", "b://1"));
+    assert_eq!(read(&catalogue, "b://t/5"), at("b", "b://t/5"));
+    assert_eq!(read(&catalogue, "mcp-a+b://1"), at("a", "a://1"));
+    assert_eq!(read(&catalogue, "mcp-a+b://t/5"), at("a", "a://t/5"));
     assert_eq!(catalogue.public_uri("a", "a://1").as_deref(), Some("mcp-a+b://1"));
     assert_eq!(catalogue.public_uri("a", "a://t/5").as_deref(), Some("mcp-a+b://t/5"));
     assert_eq!(catalogue.notes().len(), 2);
@@ -185,7 +174,7 @@ proptest! {
             let upstream = format!("u{place}");
             for uri in uris {
                 let known = catalogue.public_uri(&upstream, uri).unwrap_or_else(|| uri.clone());
-                prop_assert_eq!(way(&catalogue, &known), at(&upstream, uri));
+                prop_assert_eq!(read(&catalogue, &known), at(&upstream, uri));
                 prop_assert!(shown.contains(&known.as_str()), "{}", known);
             }
         }

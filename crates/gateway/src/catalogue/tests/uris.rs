@@ -3,17 +3,6 @@ use serde_json::json;
 
 use super::*;
 
-fn read(catalogue: &Catalogue, uri: &str) -> Option<(String, String)> {
-    catalogue
-        .way(Kind::Resources, uri)?
-        .ok()
-        .map(|route| (route.upstream.to_string(), route.name.to_string()))
-}
-
-fn at(upstream: &str, uri: &str) -> Option<(String, String)> {
-    Some((upstream.to_owned(), uri.to_owned()))
-}
-
 #[test]
 fn uris_stay_as_they_are_and_lead_to_their_upstream() {
     let catalogue = merge([
