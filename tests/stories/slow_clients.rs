@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
-    time::{interval, timeout},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
 type Story = anyhow::Result<()>;
@@ -172,8 +172,8 @@ async fn a_reader_that_stops_reading_is_cut_off_over_http_2_too() -> Story {
 
 #[tokio::test]
 async fn a_slow_reader_that_reads_on_gets_the_whole_answer() -> Story {
-    const STALL: Duration = Duration::from_millis(1_500);
-    const PIECES: u32 = 450;
+    const STALL: Duration = Duration::from_secs(3);
+    const PIECES: u32 = 480; // 7.5 MiB, of which the system holds up to 4 and sends on a third of that in one go
     let stub = OpenAiStub::start().await?;
     let answer = piece().repeat(PIECES as usize);
     stub.script([Behaviour::answer(&answer)]);
@@ -182,23 +182,21 @@ async fn a_slow_reader_that_reads_on_gets_the_whole_answer() -> Story {
     let caller = Caller::new(&server)?;
     let mut slow = ask_for_stream(&server, 4 * PIECE_BYTES).await?;
 
-    // No wait for something to happen: this pace is what makes the reader slow. All pieces take it two and a half stalls,
-    // and those that the system sends on in one go about a third of one.
-    let mut pace = interval(5 * STALL / 2 / PIECES);
-    let (started, mut waited_for) = (Instant::now(), None);
+    // No wait for something to happen: this pace is what makes the reader slow. In one stall it reads no more than a third
+    // of the answer, so that server-b still waits then; afterwards it need not be slow any more.
+    let mut pace = interval(3 * STALL / PIECES);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let started = Instant::now();
     let mut heard = Vec::new();
-    loop {
+    while started.elapsed() <= STALL {
         pace.tick().await;
         let mut piece = (&mut slow).take(PIECE_BYTES as u64);
-        if timeout(PATIENCE, piece.read_to_end(&mut heard)).await.context("nothing comes any more")?? == 0 {
-            break;
-        }
-        if waited_for.is_none() && started.elapsed() > STALL {
-            waited_for = Some(caller.metric("server_b_messages_in_flight").await?);
-        }
+        timeout(PATIENCE, piece.read_to_end(&mut heard)).await.context("nothing comes any more")??;
     }
+    let waited_for = caller.metric("server_b_messages_in_flight").await?;
+    assert_eq!(waited_for, 1.0, "server-b had to wait for longer than a stall, in many pieces");
+    timeout(PATIENCE, slow.read_to_end(&mut heard)).await.context("nothing comes any more")??;
 
-    assert_eq!(waited_for, Some(1.0), "server-b had to wait for longer than a stall, in many pieces");
     let reply = Reply { status: 200, headers: HeaderMap::new(), body: String::from_utf8(heard)? };
     let streamed = reply.streamed()?;
     let pieces = streamed.pieces.len();
