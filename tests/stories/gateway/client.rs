@@ -7,7 +7,7 @@ use e2e::programs::PATIENCE;
 use reqwest::Response;
 use serde_json::{Value, json};
 
-/// How a request was answered: its result, or the error's `data.code` with its message.
+/// How a request was answered: its result, or the error's `data.code` with its message and all of `data`.
 pub type Answer = Result<Value, (String, String)>;
 
 /// A client of the newer era, which needs no session.
@@ -53,7 +53,8 @@ impl Client {
         }
         let error = message.get("error").with_context(|| format!("no outcome: {message}"))?;
         let code = error["data"]["code"].as_str().unwrap_or_default();
-        Ok(Err((code.to_owned(), error["message"].as_str().unwrap_or_default().to_owned())))
+        let message = error["message"].as_str().unwrap_or_default();
+        Ok(Err((code.to_owned(), format!("{message} {}", error["data"]))))
     }
 
     /// The names of all tools.
