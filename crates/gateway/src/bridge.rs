@@ -41,6 +41,7 @@ pub(crate) use client::Client;
 pub(crate) use exchange::Exchange;
 pub(crate) use known_tasks::KnownTasks;
 pub(crate) use level::Level;
+pub use methods::knows_method;
 pub(crate) use methods::{Incoming, answer};
 pub(crate) use own_calls::call_within;
 pub(crate) use parked::Parked;

@@ -20,6 +20,7 @@ mod settings;
 mod trail;
 
 pub use access_log::{AccessLog, AccessLogSettings};
+pub use bridge::knows_method;
 pub use cache::{CacheScope, CacheSettings};
 pub use explanation::{Explanation, WithheldCount};
 pub use gateway::Gateway;

@@ -17,19 +17,45 @@ use crate::{
     trail::Trail,
 };
 
-/// Methods that only one of the eras has: whether that is the newer one.
-const OF_ONE_ERA: [(&str, bool); 10] = [
-    ("initialize", false),
-    ("ping", false),
-    ("logging/setLevel", false),
-    ("resources/subscribe", false),
-    ("resources/unsubscribe", false),
-    ("tasks/list", false),
-    ("tasks/result", false),
-    ("server/discover", true),
-    ("subscriptions/listen", true),
-    ("tasks/update", true),
+/// The eras that have a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Eras {
+    Both,
+    Older,
+    Newer,
+}
+
+/// Methods that mean something to the gateway; besides these all that begin with [`TASKS`].
+const KNOWN: [(&str, Eras); 20] = [
+    ("tools/call", Eras::Both),
+    ("prompts/get", Eras::Both),
+    ("resources/read", Eras::Both),
+    ("completion/complete", Eras::Both),
+    ("tools/list", Eras::Both),
+    ("prompts/list", Eras::Both),
+    ("resources/list", Eras::Both),
+    ("resources/templates/list", Eras::Both),
+    ("tasks/get", Eras::Both),
+    ("tasks/cancel", Eras::Both),
+    ("initialize", Eras::Older),
+    ("ping", Eras::Older),
+    ("logging/setLevel", Eras::Older),
+    ("resources/subscribe", Eras::Older),
+    ("resources/unsubscribe", Eras::Older),
+    ("tasks/list", Eras::Older),
+    ("tasks/result", Eras::Older),
+    ("server/discover", Eras::Newer),
+    ("subscriptions/listen", Eras::Newer),
+    ("tasks/update", Eras::Newer),
 ];
+const TASKS: &str = "tasks/";
+
+/// Whether the gateway answers this method itself, or knows where its names and URIs lead. The `methods` of
+/// [`Rules`](crate::Rules) are about the others.
+#[must_use]
+pub fn knows_method(method: &str) -> bool {
+    method.starts_with(TASKS) || KNOWN.iter().any(|(known, _)| *known == method)
+}
 
 /// One request of a client, read as far as all methods need it.
 pub(crate) struct Incoming {
@@ -67,9 +93,8 @@ pub(crate) async fn answer(
     let client = Client::of(session, &request.method, &mut meta)?;
     trail.asks(client.is_modern, &params);
     let incoming = Incoming { client, link, method: request.method, params, meta, trail, whole: None };
-    let is_modern = incoming.client.is_modern;
-    let is_of_another_era = |(method, its): &(&str, bool)| *method == incoming.method && *its != is_modern;
-    if OF_ONE_ERA.iter().any(is_of_another_era) {
+    let other = if incoming.client.is_modern { Eras::Older } else { Eras::Newer };
+    if KNOWN.iter().any(|(method, eras)| *method == incoming.method && *eras == other) {
         return Err(errors::method_not_found("the revision of this request has no such method").into());
     }
     match incoming.method.as_ref() {
@@ -88,7 +113,7 @@ pub(crate) async fn answer(
         "resources/subscribe" => relay.subscriptions.subscribe(relay, &incoming).await,
         "resources/unsubscribe" => relay.subscriptions.unsubscribe(relay, &incoming),
         "subscriptions/listen" => relay.subscriptions.listen(relay, &incoming).await,
-        method if method.starts_with("tasks/") => tasks::answer(relay, incoming).await,
+        method if method.starts_with(TASKS) => tasks::answer(relay, incoming).await,
         _ => unknown(relay, incoming).await,
     }
 }

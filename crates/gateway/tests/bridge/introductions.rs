@@ -52,6 +52,49 @@ async fn every_older_revision_is_agreed_to_and_others_get_the_newest_of_them() {
 }
 
 #[tokio::test]
+async fn a_method_that_the_gateway_knows_is_never_passed_on_as_one_it_does_not() {
+    let known = [
+        "tools/call",
+        "tools/list",
+        "prompts/get",
+        "prompts/list",
+        "resources/read",
+        "resources/list",
+        "resources/templates/list",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "completion/complete",
+        "logging/setLevel",
+        "initialize",
+        "ping",
+        "server/discover",
+        "subscriptions/listen",
+        "tasks/get",
+        "tasks/list",
+        "tasks/result",
+        "tasks/update",
+        "tasks/cancel",
+        "tasks/other",
+    ];
+    let gateway = gateway([]).await;
+    for mut client in [RawClient::legacy(&gateway, json!({})).await, RawClient::modern(&gateway, json!({}))] {
+        for method in known.into_iter().chain(["tools/other"]) {
+            let id = client.begin(method, &json!({})).await;
+            let told = match client.end(&id).await {
+                Ok(_) => String::new(),
+                Err(raw) => raw.as_str().to_owned(),
+            };
+            let is_known = !told.contains("the gateway does not know this method");
+            assert_eq!(
+                (is_known, gateway::knows_method(method)),
+                (known.contains(&method), is_known),
+                "{method}: {told}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_session_begins_once_and_nothing_but_a_ping_comes_before() {
     let gateway = echo().await;
     let mut client = new(&gateway);

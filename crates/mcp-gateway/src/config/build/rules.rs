@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gateway::{Filter, Rules};
+use gateway::{Filter, Rules, knows_method};
 
 use super::Reader;
 use crate::config::{
@@ -122,6 +122,9 @@ fn nonsense(kind: Kind, pattern: &str) -> Option<String> {
         }
         Some(char) if kind == Kind::Methods => {
             Some(format!("{char:?} is in no method's name: only * stands for other text"))
+        }
+        None if kind == Kind::Methods && knows_method(pattern) => {
+            Some("the gateway knows this method: only others are passed on as they come".to_owned())
         }
         _ if matches!(kind, Kind::Resources | Kind::Templates) && !pattern.contains([':', '*']) => {
             Some("what fits this has no scheme, which every URI has".to_owned())

@@ -104,6 +104,8 @@ fn rules_that_make_no_sense_are_told_with_their_place() {
         ("templates = { rename = { \"f:{a}\" = \"g:{b}\" } }", "3:36: "),
         ("retry = { repeat = [\"\"] }", "3:21: an empty pattern fits nothing"),
         ("methods = [\"skills/list, skills/read\"]", "3:12: ',' is in no method's name"),
+        ("methods = [\"tools/call\"]", "3:12: the gateway knows this method"),
+        ("methods = [\"tasks/*\"]", "3:12: the gateway knows this method"),
         ("cache = { scope = \"private\" }", "3:9: missing field `ttl`"),
         ("cache = { ttl = \"0s\" }", "3:17: allowed is a time"),
         ("tools = { alow = [\"a\"] }", "3:11: unknown field `alow`"),
