@@ -99,6 +99,14 @@ impl Gateway {
         explanation
     }
 
+    /// The last lines of the standard error of an upstream's program that there is no connection to. They may hold what only its
+    /// operator should see, so that [`Gateway::health`] does not tell them.
+    #[must_use]
+    pub fn stderr(&self, upstream: &str) -> Vec<String> {
+        let view = self.relay.view();
+        view.members.get(upstream).map(|member| member.upstream.stderr()).unwrap_or_default()
+    }
+
     /// How much of what upstreams offer is kept from clients; nothing that is zero.
     #[must_use]
     pub fn withheld(&self) -> Vec<WithheldCount> {

@@ -2,10 +2,13 @@
 
 use std::{fmt::Write as _, process::ExitCode, sync::Arc, time::Duration};
 
-use gateway::{Gateway, Health, UpstreamState, WithheldCount};
+use gateway::{Gateway, UpstreamState, WithheldCount};
 use pipeline::Pipeline;
 
 use crate::{CommandLine, Config, Files, print};
+
+/// How many lines are shown of what a program that failed said on its standard error.
+const LAST_LINES: usize = 10;
 
 /// Shows what each upstream offers, what of it is kept from clients, and whether pipelines have their tools; the file itself was found
 /// to be right. Makes no file.
@@ -28,7 +31,7 @@ impl Report {
         let pipelines = settings.pipelines.clone();
         let gateway = Gateway::new(settings);
         gateway.settled().await;
-        self.upstreams(&gateway.health());
+        self.upstreams(&gateway);
         self.pipelines(&gateway, &pipelines);
         self.files(&files);
         match gateway.savings() {
@@ -53,8 +56,8 @@ impl Report {
         let _ = writeln!(self.text, "! {text}");
     }
 
-    fn upstreams(&mut self, health: &Health) {
-        for upstream in &health.upstreams {
+    fn upstreams(&mut self, gateway: &Gateway) {
+        for upstream in &gateway.health().upstreams {
             let can_be_used = matches!(
                 upstream.state,
                 UpstreamState::Ready | UpstreamState::Degraded | UpstreamState::Idle
@@ -65,6 +68,10 @@ impl Report {
                 can_be_used && error.is_none(),
                 &format!("{}: {} tools{why}", upstream.name, upstream.tools),
             );
+            let said = gateway.stderr(&upstream.name);
+            for line in &said[said.len().saturating_sub(LAST_LINES)..] {
+                let _ = writeln!(self.text, "    {line}"); // memory takes all
+            }
         }
     }
 
@@ -139,6 +146,19 @@ pub(crate) mod tests {
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, Router::new().route("/mcp", post(answer))).await });
         format!("http://{address}/mcp")
+    }
+
+    #[tokio::test]
+    async fn what_a_program_said_before_it_ended_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.toml");
+        let script = "for line in 1 2 3 4 5 6 7 8 9 10; do echo line $line; done >&2; echo API_KEY is missing >&2; exit 3";
+        fs::write(&file, format!("[upstream.w]\ncommand = [\"sh\", \"-c\", \"{script}\"]\n")).unwrap();
+        let mut report = Report { text: String::new(), is_well: true };
+        report.all(Config::read(&file).unwrap()).await;
+        assert!(!report.is_well, "{}", report.text);
+        assert!(report.text.contains("(exit status: 3)\n    line 2\n"), "{}", report.text);
+        assert!(report.text.contains("    line 10\n    API_KEY is missing\n"), "{}", report.text);
     }
 
     /// What is found when the upstream `w`, which has `add`, has these lines, and pipelines call these tools.

@@ -120,6 +120,7 @@ impl Keeper<'_> {
                 if !self.connection.stop.is_cancelled() {
                     let is_news = site.last_error().is_none_or(|(_, known)| known != down.reason);
                     site.note(&down.reason);
+                    site.keep_stderr(&error);
                     if is_main {
                         site.desk.gone(site.place);
                     }
@@ -265,8 +266,9 @@ impl Keeper<'_> {
         tokio::select! {
             () = stop.cancelled() => End::Stopped,
             () = line.ended() => {
-                let down = Down { reason: describe(&line.why_ended()), kind: DownKind::Away };
-                End::Ended(down)
+                let error = line.why_ended();
+                site.keep_stderr(&error);
+                End::Ended(Down { reason: describe(&error), kind: DownKind::Away })
             }
             end = self.probe(line, is_read.subscribe()) => end,
             () = observed => unreachable!("it never ends"),

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use mcp_transport::Era;
+use mcp_transport::{ConnectError, Era};
 use resilience::{CircuitBreaker, Pass};
 use tokio::time::Instant;
 
@@ -46,6 +46,8 @@ pub(super) struct Site {
 struct Trouble {
     /// With calls and connections.
     last: Option<(Instant, String)>,
+    /// The last lines of its standard error, if it is a program.
+    stderr: Vec<String>,
     /// With what it offers.
     offer: Option<(Instant, String)>,
 }
@@ -126,10 +128,22 @@ impl Site {
         self.is_troubled.store(true, Ordering::Release);
     }
 
+    /// There is no connection. What a program said is kept for its operator.
+    pub(super) fn keep_stderr(&self, error: &ConnectError) {
+        error.stderr().clone_into(&mut lock(&self.trouble).stderr);
+    }
+
+    /// The last lines of the standard error of a program that there is no connection to.
+    pub(super) fn stderr(&self) -> Vec<String> {
+        lock(&self.trouble).stderr.clone()
+    }
+
     /// It has answered. What went wrong before is of no interest any more, unless it is why calls are refused.
     pub(super) fn has_recovered(&self) {
         if self.is_troubled.load(Ordering::Acquire) && !lock(&self.breaker).is_open() {
-            lock(&self.trouble).last = None;
+            let mut trouble = lock(&self.trouble);
+            (trouble.last, trouble.stderr) = (None, Vec::new());
+            drop(trouble);
             self.is_troubled.store(false, Ordering::Release);
         }
     }

@@ -113,6 +113,11 @@ impl Upstream {
         errors.max_by_key(|(when, _)| *when).map(|(_, error)| error)
     }
 
+    /// The last lines of the standard error of one of its programs that there is no connection to.
+    pub(crate) fn stderr(&self) -> Vec<String> {
+        self.pools.iter().map(|pool| pool.site.stderr()).find(|lines| !lines.is_empty()).unwrap_or_default()
+    }
+
     fn state(&self) -> UpstreamState {
         let state = |pool: &Pool| {
             if pool.site.is_refusing() { UpstreamState::Open } else { pool.main.health() }

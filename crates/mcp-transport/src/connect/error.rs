@@ -118,6 +118,15 @@ impl ConnectError {
         )
     }
 
+    /// The last lines of a child's standard error, if it is one that failed. They may hold what only its operator should see.
+    #[must_use]
+    pub fn stderr(&self) -> &[String] {
+        match self {
+            Self::TimedOut { stderr, .. } | Self::Ended { stderr, .. } | Self::Lost { stderr, .. } => stderr,
+            _ => &[],
+        }
+    }
+
     pub(crate) fn start(command: &str, lacks_directory: bool, cause: io::Error) -> Self {
         let reason = match cause.kind() {
             _ if lacks_directory => "its working directory does not exist",
