@@ -83,9 +83,7 @@ impl Stage {
             "ledger = {:?}\n[upstream.bench]\nurl = {:?}\n{SHORT}{PIPELINES}",
             ledger.display().to_string(),
             bench.url()
-        )
-        // A call that is held back waits for the test.
-        .replace(r#"call_timeout = "5s""#, r#"call_timeout = "60s""#);
+        );
         let gateway = Running::start(&config)?;
         Ok(Self { bench, gateway, config, folder })
     }

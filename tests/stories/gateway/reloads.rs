@@ -63,8 +63,8 @@ async fn a_hundred_reloads_under_load_fail_no_call() -> Story {
     let url = other.url();
     // One that is another at each reload, and one whose limits change.
     let more = |round: u32| {
-        let limit = 5_000 + round;
-        let changing = SHORT.replace("call_timeout = \"5s\"", &format!("call_timeout = \"{limit}ms\""));
+        let limit = 60_000 + round;
+        let changing = SHORT.replace("call_timeout = \"60s\"", &format!("call_timeout = \"{limit}ms\""));
         format!("[upstream.of{round}]\nurl = {url:?}\n{SHORT}[upstream.changing]\nurl = {url:?}\n{changing}")
     };
     let gateway = stable.gateway(&more(0)).await?;
@@ -147,9 +147,8 @@ async fn a_file_that_is_saved_is_loaded() -> Story {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_in_flight_are_finished_by_upstreams_that_have_gone() -> Story {
     let (stable, leaving, changing) = (Stable::start().await?, Strings::new()?, Strings::new()?);
-    let long = SHORT.replace("call_timeout = \"5s\"", "call_timeout = \"60s\"");
     let section = |name: &str, strings, more| {
-        anyhow::Ok(format!("[upstream.{name}]\n{}{long}{more}", failing("hangs", strings)?))
+        anyhow::Ok(format!("[upstream.{name}]\n{}{SHORT}{more}", failing("hangs", strings)?))
     };
     let before = section("leaving", &leaving, "")? + &section("changing", &changing, "")?;
     let gateway = stable.gateway(&before).await?;

@@ -97,7 +97,7 @@ async fn one_that_comes_and_goes_is_told_to_be_away_and_used_again_when_it_is_ba
 
 /// Time limits for what never answers.
 fn impatient() -> String {
-    SHORT.replace("\"5s\"", "\"1s\"")
+    SHORT.replace("\"60s\"", "\"1s\"")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,12 +126,7 @@ async fn one_that_hangs_costs_its_callers_a_time_out_and_then_nothing() -> Story
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_find_no_place_before_one_that_hangs_fail_at_once() -> Story {
     let hanging = Moody::start().await?;
-    let sick = format!(
-        "url = {:?}\nconcurrency = 2\nqueue = 3\n{}",
-        hanging.url(),
-        SHORT.replace("\"5s\"", "\"60s\"")
-    );
-    let ward = Ward::with(&sick).await?;
+    let ward = Ward::with(&format!("url = {:?}\nconcurrency = 2\nqueue = 3\n{SHORT}", hanging.url())).await?;
     ward.gateway.until_answers("sick__echo").await?;
     hanging.is(Mood::Hanging);
     let client = ward.gateway.client.clone();
