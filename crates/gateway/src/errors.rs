@@ -110,6 +110,27 @@ impl Refusal {
 }
 
 impl Fault {
+    /// The same, of a call whose upstream has asked for something and could not be given it: that much of the call was delivered.
+    pub(crate) fn half_way(self) -> Self {
+        match self {
+            Self::Ours(refusal)
+                if [
+                    "UPSTREAM_UNAVAILABLE",
+                    "SERVER_OVERLOADED",
+                    "AUTHENTICATION_FAILED",
+                    "TOOL_NOT_FOUND",
+                ]
+                .contains(&refusal.code) =>
+            {
+                let message = "the upstream asked for something, and could not be given it any more: it may have done something already, so look \
+                               before you repeat the call";
+                let half_way = Refusal::new(Error::INTERNAL_ERROR, "DELIVERY_UNKNOWN", message);
+                Refusal { upstream: refusal.upstream, ..half_way }.into()
+            }
+            other => other,
+        }
+    }
+
     /// As it is sent.
     pub(crate) fn told(self) -> Raw {
         match self {

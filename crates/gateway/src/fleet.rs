@@ -41,6 +41,7 @@ use uuid::Uuid;
 use crate::trail::Trail;
 
 pub(crate) use call::CallError;
+pub(crate) use party::LONGEST_QUESTION;
 pub(crate) use upstream::Upstream;
 
 /// On whose behalf a call is made.

@@ -140,7 +140,7 @@ impl Relay {
         let mut leaving = self.leaving();
         leaving.retain(|known| known.strong_count() > 0);
         leaving.push(Arc::downgrade(&member.upstream));
-        self.leavings.spawn(async move { member.upstream.close(member.settings.call_timeout).await });
+        self.leavings.spawn(async move { member.upstream.retire().await });
     }
 
     /// Shows this view, and tells clients which lists are others now.

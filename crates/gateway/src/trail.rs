@@ -39,6 +39,8 @@ const MOST_PARTS: usize = 16;
 /// Longest step and longest target that are remembered, in bytes.
 const LONGEST_STEP: usize = 512;
 pub(crate) const LONGEST_TARGET: usize = 1024;
+/// Longest message of an error that is remembered, in bytes.
+const LONGEST_MESSAGE: usize = 2048;
 const LONGEST_METHOD: usize = 128;
 
 /// What happens to requests, and what happened to those that came last.

@@ -48,8 +48,11 @@ async fn asking(relay: &Arc<Relay>, exchange: Arc<Exchange>, mut forward: Forwar
     let name = forward.upstream.name().clone();
     let mut rounds = Rounds::new(&name, &capabilities);
     let mut input = Input::default();
+    let mut has_begun = false;
     loop {
-        let Answered { outcome, place } = send(relay, &mut forward, &exchange, &input).await?;
+        let sent = send(relay, &mut forward, &exchange, &input).await;
+        let Answered { outcome, place } = sent.map_err(|why| if has_begun { why.half_way() } else { why })?;
+        has_begun = true;
         let ask = |question: super::input::Question| exchange.ask(question);
         match rounds.next(outcome, ask).await {
             Next::Done(outcome) => return finish(relay, &exchange.client, &forward, place, outcome),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use async_trait::async_trait;
 use json_rpc::{Members, Notification, Outcome, Raw};
 use mcp_transport::{Gone, Link, Party};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ use super::{
     uris,
     waits::Waits,
 };
-use crate::{errors, own::GATEWAY, relay::Relay, trail::Trail};
+use crate::{errors, fleet::LONGEST_QUESTION, own::GATEWAY, relay::Relay, trail::Trail};
 
 /// A client's request while an upstream works on it: what the upstream says and asks meanwhile is for that client.
 pub(crate) struct Exchange {
@@ -147,7 +148,8 @@ impl Exchange {
             return Ok(self.waiter.questions.ask(&question.method, question.params).await);
         }
         let link = self.link();
-        link.ask(&question.method, question.params).await
+        // Others than the client wait for it, too.
+        timeout(LONGEST_QUESTION, link.ask(&question.method, question.params)).await.unwrap_or(Err(Gone))
     }
 
     /// Tells the client how far its request has come, if it wants to know.

@@ -4,7 +4,7 @@
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -185,22 +185,24 @@ impl Wishes {
         }
     }
 
-    /// Who wants to hear of this, and by which name they know it. In the older era servers may tell of a part of what was
+    /// Who wants to hear of this, each once, and by which name they know it. In the older era servers may tell of a part of what was
     /// subscribed to; in the newer clients want to hear of what was agreed on alone.
     pub(crate) fn hearers(&self, topic: &Topic) -> Vec<(Hearer, Name)> {
         let inside = self.inside();
-        if let Some(wish) = inside.topics.get(topic) {
-            return wish.hearers.iter().map(|(hearer, here)| (*hearer, Name::Own(here.clone()))).collect();
-        }
-        let Topic::Resource(uri) = topic else { return Vec::new() };
+        let own = inside.topics.get(topic).into_iter().flat_map(|wish| &wish.hearers);
+        let mut told: Vec<_> = own.map(|(hearer, here)| (*hearer, Name::Own(here.clone()))).collect();
+        let Topic::Resource(uri) = topic else { return told };
+        let mut known: HashSet<_> = told.iter().map(|(hearer, _)| *hearer).collect();
         let holds = |(whole, _): &(&Topic, &Wish)| {
             let Topic::Resource(whole) = whole else { return false };
             uri.strip_prefix(&**whole).is_some_and(|rest| whole.ends_with('/') || rest.starts_with('/'))
         };
-        let wholes = inside.topics.iter().filter(holds);
-        let hearers = wholes.flat_map(|(_, wish)| &wish.hearers);
-        let hearers = hearers.filter(|(hearer, _)| matches!(hearer, Hearer::Session(_)));
-        hearers.map(|(hearer, here)| (*hearer, Name::PartOf(here.clone()))).collect()
+        for (hearer, here) in inside.topics.iter().filter(holds).flat_map(|(_, wish)| &wish.hearers) {
+            if matches!(hearer, Hearer::Session(_)) && known.insert(*hearer) {
+                told.push((*hearer, Name::PartOf(here.clone())));
+            }
+        }
+        told
     }
 
     /// Somebody wants log messages of this level from now on, or all want them of no less than this.

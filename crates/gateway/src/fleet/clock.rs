@@ -9,7 +9,7 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 
 /// How many times its limit a call may take when it reports progress.
-const PATIENCE: u32 = 10;
+pub(super) const PATIENCE: u32 = 10;
 /// Instants end somewhere. Nobody waits for a century.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 

@@ -15,7 +15,7 @@ use super::{
 use crate::errors;
 
 /// Longest time that a question is open: as long as a client of the newer era has for it.
-pub(super) const LONGEST_QUESTION: Duration = Duration::from_secs(600);
+pub(crate) const LONGEST_QUESTION: Duration = Duration::from_secs(600);
 
 /// A party whose news are signs of life, and that is told only what is its own business. While it is asked something its call takes
 /// up nothing at the upstream.

@@ -15,8 +15,10 @@ use tokio_util::sync::DropGuard;
 use super::{
     Answered, Behalf, CallError, Observer, Place, Repeat,
     call::{Build, Call},
+    clock,
     desk::{Desk, lock},
     gate::Gate,
+    party::LONGEST_QUESTION,
     pool::Pool,
     site::Site,
     stake::Stake,
@@ -157,6 +159,13 @@ impl Upstream {
     pub(crate) fn stop(&self) {
         self.gate.close();
         self.desk.stop.cancel();
+    }
+
+    /// Closes all connections once the calls under way are over: those that report progress, and those whose clients are asked, may
+    /// take much longer than others.
+    pub(crate) async fn retire(&self) {
+        let longest = self.desk.settings.call_timeout.saturating_mul(clock::PATIENCE);
+        self.close(longest.saturating_add(LONGEST_QUESTION)).await;
     }
 
     /// Closes all connections and waits until they are gone, child processes too. Newcomers are sent away at once; calls under way have

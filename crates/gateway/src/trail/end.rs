@@ -2,6 +2,7 @@
 
 use json_rpc::{Members, Raw};
 
+use super::{LONGEST_MESSAGE, cut};
 use crate::errors::{Answer, Fault};
 
 /// What a request came to.
@@ -34,7 +35,7 @@ impl End {
             Err(Fault::Ours(refusal)) => Self::Ours {
                 number: refusal.number(),
                 code: refusal.code(),
-                message: refusal.message().to_owned(),
+                message: cut(refusal.message(), LONGEST_MESSAGE).to_owned(),
             },
         }
     }
@@ -88,6 +89,13 @@ mod tests {
         ] {
             assert_eq!(end(result), expected, "{result}");
         }
+    }
+
+    #[test]
+    fn a_message_is_remembered_up_to_a_length() {
+        let long = errors::invalid_params("x".repeat(1 << 20));
+        let End::Ours { message, .. } = End::of(&Err(long.into())) else { panic!("it is the gateway's own") };
+        assert_eq!(message.len(), LONGEST_MESSAGE);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::Trail;
+use super::{End, Trail};
 
 /// Requests that are remembered.
 const MOST: usize = 1024;
@@ -54,7 +54,12 @@ impl Trail {
     /// How long its texts are, in bytes.
     fn size(&self) -> usize {
         let story = self.story();
-        story.target.len() + 16 * story.parts.len() + story.steps.iter().map(|step| step.len()).sum::<usize>()
+        let steps: usize = story.steps.iter().map(|step| step.len()).sum();
+        let end = match &story.end {
+            Some((End::Ours { message, .. }, _)) => message.len(),
+            _ => 0,
+        };
+        story.target.len() + 16 * story.parts.len() + steps + end
     }
 }
 

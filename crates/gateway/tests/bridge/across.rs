@@ -1,6 +1,6 @@
 //! What an upstream needs from its client before it can go on, where the two are not of one era, and where they are of the newer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use gateway::Gateway;
 use json_rpc::{Message, Notification, Outcome, Raw, Request};
@@ -118,6 +118,21 @@ async fn an_older_client_that_cannot_answer_ends_the_call() {
         }
     };
     let error: Value = error.parse().unwrap();
+    assert_eq!(error["data"]["code"], "INPUT_REFUSED");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_client_that_never_answers_ends_the_call_too() {
+    let (script, _heard) = Script::new(true, |request, _| asks_in_rounds(request));
+    let gateway = over(script, true).await;
+    let mut client = RawClient::legacy(&gateway, everything()).await;
+    let id = client.begin("tools/call", &json!({"name": "far__echo"})).await;
+    client.question().await;
+    client.question().await;
+
+    tokio::time::sleep(Duration::from_secs(600)).await; // on the paused clock
+
+    let error: Value = client.end(&id).await.unwrap_err().parse().unwrap();
     assert_eq!(error["data"]["code"], "INPUT_REFUSED");
 }
 

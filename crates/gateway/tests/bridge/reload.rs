@@ -126,6 +126,50 @@ async fn a_call_that_meets_a_reload_goes_on_at_the_new_upstream() {
     assert_eq!(result["who"], "new");
 }
 
+#[tokio::test]
+async fn a_call_whose_upstream_has_gone_while_it_asked_may_have_done_something() {
+    let (script, _heard) = Script::new(true, |_, _: Voice| async {
+        let question = json!({"who": {"method": "roots/list"}});
+        Ok(raw(&json!({"resultType": "input_required", "requestState": "asked", "inputRequests": question})))
+    });
+    let gateway = gateway([("far", plain(script.start(), Era::Modern))]).await;
+    let mut client = RawClient::legacy(&gateway, json!({"roots": {}})).await;
+    let call = client.begin("tools/call", &json!({"name": "echo"})).await;
+    let question = client.question().await;
+
+    gateway.apply(settings([]));
+    soon(gateway.settled()).await;
+    client.reply(question.id, Ok(raw(&json!({"roots": []})))).await;
+
+    let error: Value = client.end(&call).await.unwrap_err().parse().unwrap();
+    assert_eq!(error["data"]["code"], "DELIVERY_UNKNOWN", "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_takes_long_and_says_so_is_finished_by_an_upstream_that_was_replaced() {
+    let limit = Duration::from_secs(2);
+    let (old, mut heard) = Script::new(false, move |request, voice: Voice| async move {
+        let token = params(&request)["_meta"]["progressToken"].clone();
+        for progress in 0..5 {
+            tokio::time::sleep(limit / 2).await; // on the paused clock
+            voice.tell("notifications/progress", &json!({"progressToken": token, "progress": progress}));
+        }
+        Ok(raw(&json!({"who": "old"})))
+    });
+    let (new, _heard) = named("new");
+    let far = |script: Script| UpstreamSettings { call_timeout: limit, ..plain(script.start(), Era::Legacy) };
+    let gateway = gateway([("far", far(old))]).await;
+    let mut client = client(&gateway, false).await;
+    let call = client.begin("tools/call", &json!({"name": "echo", "_meta": {"progressToken": 1}})).await;
+    request(&mut heard).await;
+
+    gateway.apply(settings([("far", far(new))]));
+    soon(gateway.settled()).await;
+
+    let result: Value = client.end(&call).await.unwrap().parse().unwrap();
+    assert_eq!(result["who"], "old");
+}
+
 #[tokio::test(start_paused = true)]
 async fn closing_cuts_off_what_an_upstream_that_was_replaced_is_still_doing() {
     let (old, mut heard) = Script::new(false, |_, _| std::future::pending());

@@ -123,7 +123,8 @@ impl Outflow {
             waiting.texts = VecDeque::new(); // an idle client costs nothing
         }
         drop(waiting);
-        self.0.room.notify_one();
+        // All: one who waits may be a part of something that nobody goes on with, and would keep the news to itself.
+        self.0.room.notify_waiters();
         Some(text)
     }
 }
@@ -171,6 +172,18 @@ mod tests {
             rest.push(text);
         }
         assert_eq!((rest.len(), &rest[CAPACITY - 1][..]), (CAPACITY, &b"late"[..]));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_does_not_wait_for_others_who_do() {
+        let (outgoing, mut outflow) = outgoing();
+        outgoing.push(BytesMut::zeroed(BYTES)).await.unwrap();
+        let mut idle = Box::pin(outgoing.push(BytesMut::from("idle")));
+        let mut late = Box::pin(outgoing.push(BytesMut::from("late")));
+        assert!(idle.as_mut().now_or_never().is_none() && late.as_mut().now_or_never().is_none());
+        outflow.next().await.unwrap();
+        assert_eq!(late.now_or_never(), Some(Ok(())));
+        assert_eq!(outflow.next().await.unwrap(), "late");
     }
 
     #[tokio::test]

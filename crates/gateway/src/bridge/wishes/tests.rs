@@ -104,6 +104,18 @@ fn who_follows_a_folder_hears_of_what_is_in_it() {
 }
 
 #[test]
+fn who_follows_a_folder_hears_of_what_is_in_it_also_when_others_follow_just_that() {
+    let (other, wishes) = (Hearer::Session(7), Wishes::default());
+    wishes.add(resource("file:///a/"), A, "file:///a/".into());
+    wishes.add(resource("file:///a/x"), A, "file:///a/x".into());
+    wishes.add(resource("file:///a/"), other, "file:///a/".into());
+
+    let told = wishes.hearers(&resource("file:///a/x"));
+
+    assert_eq!(told, [(A, Name::Own("file:///a/x".into())), (other, Name::PartOf("file:///a/".into()))]);
+}
+
+#[test]
 fn a_level_holds_once_every_connection_was_told() {
     let wishes = Wishes::default();
     assert!(wishes.level_told(Level::Debug).now_or_never().is_some());

@@ -108,8 +108,10 @@ impl Index {
         // What has a bit of everything that was asked is better than what has much of one thing.
         let fitting = scores.iter().zip(&covered).zip(&self.tools).filter(|((score, _), _)| **score > 0.0);
         let worth = |tool: &Tool| if *tool.name == *question.trim() { NAMED } else { tool.worth };
+        // Words that count only together have no sum.
+        let share = |covered: f32| if sum > 0.0 { covered / sum } else { 1.0 };
         let mut hits: Vec<(f32, &Tool)> = fitting
-            .map(|((score, covered), tool)| (score * worth(tool) * (0.4 + 0.6 * covered / sum), tool))
+            .map(|((score, covered), tool)| (score * worth(tool) * (0.4 + 0.6 * share(*covered)), tool))
             .collect();
         hits.sort_by(|(a, one), (b, other)| {
             b.partial_cmp(a).unwrap_or(Ordering::Equal).then_with(|| one.name.cmp(&other.name))

@@ -51,6 +51,14 @@ fn names(hits: &[Hit]) -> Vec<&str> {
     hits.iter().map(|hit| &*hit.name).collect()
 }
 
+#[test]
+fn words_that_are_known_only_together_have_a_score() {
+    let tool = Raw::of(&json!({"name": "joblog", "inputSchema": {"type": "object"}})).unwrap();
+    let hits = index(&[("joblog".to_owned(), tool)]).find("job log", 5);
+    assert_eq!(names(&hits), ["joblog"]);
+    assert!(hits[0].score.is_finite(), "{}", hits[0].score);
+}
+
 /// Asks all this; gives the questions whose right tool is not among the first five.
 fn missed(index: &Index, questions: &[(String, Vec<String>)]) -> Vec<String> {
     let (mut first, mut missed) = (0, Vec::new());
