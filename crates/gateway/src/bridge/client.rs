@@ -17,6 +17,9 @@ use crate::{
     trail::Trail,
 };
 
+/// Longest capabilities of a client, in bytes. A session keeps them for as long as it lives.
+const MAX_CAPABILITIES: usize = 64 << 10;
+
 /// Who makes a request: its session, and what it said about itself there or in the request.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -52,7 +55,7 @@ impl Client {
     fn modern(session: &Arc<Session>, meta: &mut Members) -> Result<Self, Refusal> {
         meta.remove(CLIENT_INFO);
         let capabilities = meta.remove(CAPABILITIES).filter(Raw::is_object);
-        let capabilities = capabilities.ok_or_else(|| missing(CAPABILITIES))?;
+        let capabilities = bounded(capabilities.ok_or_else(|| missing(CAPABILITIES))?)?;
         let log_level = meta.remove(LOG_LEVEL).as_ref().and_then(Level::read);
         Ok(Self { session: session.clone(), is_modern: true, capabilities, log_level })
     }
@@ -81,6 +84,15 @@ impl Client {
             whole,
         }
     }
+}
+
+/// What a client can do, unless it says so in more words than should be kept for each.
+pub(super) fn bounded(capabilities: Raw) -> Result<Raw, Refusal> {
+    if capabilities.as_str().len() > MAX_CAPABILITIES {
+        let message = format!("the client's capabilities must have at most {MAX_CAPABILITIES} bytes");
+        return Err(errors::invalid_params(message));
+    }
+    Ok(capabilities)
 }
 
 fn missing(key: &str) -> Refusal {

@@ -4,7 +4,10 @@ use std::{borrow::Cow, sync::Arc};
 
 use json_rpc::{Members, Raw};
 
-use super::revision::{self, SERVER_INFO};
+use super::{
+    client::bounded,
+    revision::{self, SERVER_INFO},
+};
 use crate::{
     errors::{self, Answer},
     identity::identity,
@@ -24,7 +27,7 @@ pub(super) async fn initialize(relay: &Arc<Relay>, session: &Arc<Session>, param
     if !capabilities.is_object() {
         return Err(errors::invalid_params("capabilities must be an object").into());
     }
-    if !session.introduce(&capabilities) {
+    if !session.introduce(&bounded(capabilities)?) {
         return Err(errors::invalid_request("the session has begun already").into());
     }
     relay.joined(session);

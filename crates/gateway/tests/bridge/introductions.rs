@@ -102,6 +102,9 @@ async fn a_session_begins_once_and_nothing_but_a_ping_comes_before() {
     assert_eq!(ask(&mut client, "ping", &json!({})).await.unwrap(), json!({}));
     let early = ask(&mut client, "tools/list", &json!({})).await.unwrap_err();
     assert_eq!(early["code"], -32602);
+    let mut large = introduction("2025-11-25");
+    large["capabilities"] = json!({"experimental": {"x": "y".repeat(64 << 10)}});
+    assert_eq!(ask(&mut client, "initialize", &large).await.unwrap_err()["code"], -32602);
     ask(&mut client, "initialize", &introduction("2025-11-25")).await.unwrap();
     ask(&mut client, "tools/list", &json!({})).await.unwrap();
     let again = ask(&mut client, "initialize", &introduction("2025-11-25")).await.unwrap_err();
@@ -146,6 +149,7 @@ async fn a_request_that_does_not_say_what_the_newer_era_wants_is_refused() {
         ("tools/list", changed("protocolVersion", Some(json!(7))), -32602),
         ("tools/list", changed("protocolVersion", Some(json!("2030-01-01"))), -32022),
         ("tools/list", json!({"_meta": 7}), -32602),
+        ("tools/list", changed("clientCapabilities", Some(json!({"x": "y".repeat(64 << 10)}))), -32602),
     ] {
         let refused = ask(&mut client, method, &params).await.unwrap_err();
         assert_eq!(refused["code"], code, "{method} {params}");
