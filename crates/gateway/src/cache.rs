@@ -43,6 +43,9 @@ pub enum CacheScope {
     Public,
 }
 
+/// How long nothing is kept after a call that may change something was cut short, or became a task: its upstream may still be at it.
+const UNSURE: Duration = Duration::from_secs(60);
+
 /// What was answered before.
 pub(crate) struct Cache {
     rooms: Mutex<Rooms>,
@@ -164,11 +167,11 @@ impl Cache {
         flights.iter().for_each(|flight| tell(flight, News::Personal));
     }
 
-    /// A call that may change what this upstream answers is under way until this is dropped: nothing is kept meanwhile, and what
-    /// was kept before is forgotten.
+    /// A call that may change what this upstream answers is under way until this is told that it is over: nothing is kept meanwhile,
+    /// and what was kept before is forgotten. One that is dropped may have left its upstream at work.
     pub(crate) fn changing(&self, upstream: &Arc<str>) -> Changing<'_> {
         let is_known = self.rooms().change_begins(upstream);
-        Changing { cache: self, upstream: is_known.then(|| upstream.clone()) }
+        Changing { cache: self, upstream: is_known.then(|| upstream.clone()), unsure_for: Some(UNSURE) }
     }
 
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
@@ -191,12 +194,27 @@ impl CacheSettings {
 pub(crate) struct Changing<'c> {
     cache: &'c Cache,
     upstream: Option<Arc<str>>,
+    unsure_for: Option<Duration>,
+}
+
+impl Changing<'_> {
+    /// The call has this answer.
+    pub(crate) fn answered(self, answer: &Answer) {
+        if worth::is_over(answer) {
+            self.over();
+        }
+    }
+
+    /// The call has been answered.
+    pub(crate) fn over(mut self) {
+        self.unsure_for = None;
+    }
 }
 
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
         if let Some(upstream) = &self.upstream {
-            self.cache.rooms().change_ends(upstream);
+            self.cache.rooms().change_ends(upstream, self.unsure_for);
         }
     }
 }

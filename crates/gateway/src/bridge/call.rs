@@ -184,8 +184,13 @@ async fn again(
         forward.lead = Some(lead);
     }
     forward.upstream = present.upstream;
-    let _changes = changes.then(|| relay.cache.changing(forward.upstream.name()));
-    Ok(forward.send(exchange, input).await?)
+    let upstream = forward.upstream.name().clone();
+    let changes = changes.then(|| relay.cache.changing(&upstream));
+    let answered = forward.send(exchange, input).await?;
+    if let Some(changes) = changes {
+        changes.over();
+    }
+    Ok(answered)
 }
 
 /// The outcome as the client is to get it.

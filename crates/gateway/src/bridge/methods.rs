@@ -121,9 +121,11 @@ pub(crate) async fn answer(
 /// A method that the gateway does not know goes to the upstream whose rules say so, or else to the only one that there is.
 async fn unknown(relay: &Arc<Relay>, incoming: Incoming) -> Answer {
     let found = Sought::Method(incoming.method.to_string()).find(relay, &incoming.trail).await?;
-    let _changes = relay.cache.changing(found.member.upstream.name()); // perhaps
+    let changes = relay.cache.changing(found.member.upstream.name()); // perhaps
     let (forward, client, link) = Forward::of(incoming, found.member.upstream, String::new());
-    call::carry(relay, client, link, Forward { lead: Some(found.lead), ..forward }).await
+    let answer = call::carry(relay, client, link, Forward { lead: Some(found.lead), ..forward }).await;
+    changes.answered(&answer);
+    answer
 }
 
 fn members(object: Option<&Raw>, what: &str) -> Result<Members, Refusal> {

@@ -49,8 +49,10 @@ pub(super) async fn call_tool(relay: &Arc<Relay>, mut incoming: Incoming) -> Ans
         None if is_read_only => call::carry(relay, client, link, forward).await,
         None => {
             // What it changes, others may have read.
-            let _changes = relay.cache.changing(&route.upstream);
-            call::carry(relay, client, link, forward).await
+            let changes = relay.cache.changing(&route.upstream);
+            let answer = call::carry(relay, client, link, forward).await;
+            changes.answered(&answer);
+            answer
         }
     }
 }

@@ -177,8 +177,11 @@ pub(crate) async fn answer(relay: &Arc<Relay>, mut incoming: Incoming) -> Answer
     let is_look = incoming.method == "tasks/get";
     let (forward, client, link) = Forward::of(incoming, member.upstream.clone(), id);
     // What the task changed, others may have read before.
-    let _changes = (!is_look).then(|| relay.cache.changing(&task.upstream));
+    let changes = (!is_look).then(|| relay.cache.changing(&task.upstream));
     let answer = call::carry(relay, client, link, Forward { stay, ..forward }).await;
+    if let Some(changes) = changes {
+        changes.answered(&answer);
+    }
     if is_look && answer.as_ref().is_ok_and(|task| at(task, &["status"]) != Some(Raw::text("working"))) {
         relay.cache.forget(&task.upstream);
     }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use json_rpc::Raw;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Digest, Epoch, Key,
@@ -26,6 +26,8 @@ struct Room {
     flights: HashMap<Digest, Flight>,
     /// Calls under way that may change what is known.
     changing: usize,
+    /// Until when a change may still come of a call that ended before it was known to be over.
+    unsure_until: Option<Instant>,
 }
 
 /// A call that others wait for.
@@ -108,7 +110,7 @@ impl Rooms {
         if is_here {
             room.flights.remove(&key.digest);
         }
-        is_here && room.changing == 0
+        is_here && room.changing == 0 && room.unsure_until.is_none_or(|until| until <= Instant::now())
     }
 
     /// A call is over, and its answer not to be kept.
@@ -151,9 +153,11 @@ impl Rooms {
         true
     }
 
-    pub(super) fn change_ends(&mut self, upstream: &str) {
+    /// A call that may change something is over, or its upstream may go on with it for so long.
+    pub(super) fn change_ends(&mut self, upstream: &str, unsure_for: Option<Duration>) {
         let Some(room) = self.rooms.get_mut(upstream) else { return };
         room.changing -= 1;
+        room.unsure_until = room.unsure_until.max(unsure_for.map(|time| Instant::now() + time));
         room.forget(&mut self.store);
         if room.is_over() {
             self.rooms.remove(upstream);
@@ -163,7 +167,7 @@ impl Rooms {
 
 impl Room {
     fn new(store: &mut Store) -> Self {
-        Self { epoch: None, pile: store.pile(), flights: HashMap::new(), changing: 0 }
+        Self { epoch: None, pile: store.pile(), flights: HashMap::new(), changing: 0, unsure_until: None }
     }
 
     /// Nothing is known any more, and nothing that is asked for under way. Whoever waits for that asked before.

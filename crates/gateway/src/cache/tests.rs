@@ -165,7 +165,7 @@ async fn an_answer_from_before_a_change_is_neither_kept_nor_given_to_who_asks_af
     for change in [
         |world: &World| world.cache.forget("far"),
         |world: &World| world.cache.forget_all(),
-        |world: &World| drop(world.cache.changing(&upstream())),
+        |world: &World| world.cache.changing(&upstream()).over(),
         |world: &World| {
             world.cache.upstreams_are(&[]);
             world.cache.upstreams_are(&[(upstream(), world.epoch)]);
@@ -203,18 +203,38 @@ async fn nothing_is_kept_while_a_call_that_changes_something_is_under_way() {
     assert!(!world.knows().await);
 
     world.ask(ready(result("meanwhile"))).await.unwrap();
-    drop(one);
+    one.over();
     world.ask(ready(result("meanwhile"))).await.unwrap();
     let (answer, answered) = oneshot::channel::<Answer>();
     let mut overlapping = Box::pin(world.ask(async { answered.await.unwrap() }));
     assert!((&mut overlapping).now_or_never().is_none());
-    drop(other);
+    other.over();
     answer.send(result("meanwhile")).unwrap();
     overlapping.await.unwrap();
 
     assert!(!world.knows().await);
     world.ask(ready(result("after"))).await.unwrap();
     assert!(world.knows().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_kept_for_a_while_after_a_change_that_may_still_come() {
+    let lost = errors::not_kept("it was lost").into();
+    let task = Ok(Raw::read(r#"{"resultType":"task","taskId":"1"}"#).unwrap());
+    for cut_short in [None, Some(Err(lost)), Some(task)] {
+        let world = World::new();
+        let change = world.cache.changing(&upstream());
+        match cut_short {
+            Some(answer) => change.answered(&answer),
+            None => drop(change),
+        }
+
+        world.ask(ready(result("before it came"))).await.unwrap();
+        assert!(!world.knows().await);
+        sleep(UNSURE).await; // on the paused clock
+        world.ask(ready(result("after"))).await.unwrap();
+        assert!(world.knows().await);
+    }
 }
 
 #[tokio::test]
@@ -247,7 +267,7 @@ async fn an_upstream_that_is_gone_leaves_nothing_behind_once_its_changes_are_ove
     };
     ask("meanwhile").await.unwrap();
     assert_eq!(ask("not kept").await, result("not kept"));
-    drop(change);
+    change.over();
     assert_eq!(ask("kept").await, result("kept"));
     assert_eq!(ask("never made").await, result("kept"));
     world.cache.upstreams_are(&[]);

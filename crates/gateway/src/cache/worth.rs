@@ -2,7 +2,7 @@
 
 use json_rpc::{Members, Raw};
 
-use crate::errors::Answer;
+use crate::errors::{Answer, Fault};
 
 /// What an answer is good for beside the call that it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,20 @@ pub(super) fn of(answer: &Answer) -> Worth<'_> {
     match members.get("isError").map(Raw::as_bytes) {
         None | Some(b"false" | b"null") => Worth::Kept(result),
         Some(_) => Worth::Shared("the tool says that it failed"),
+    }
+}
+
+/// Whether a call with this answer changes nothing any more: it was not told to stop in the middle, and goes on as no task.
+pub(super) fn is_over(answer: &Answer) -> bool {
+    match answer {
+        Ok(result) => Members::of(result).is_ok_and(|result| {
+            result.get("task").is_none()
+                && result.get("resultType").is_none_or(|kind| kind.as_bytes() != br#""task""#)
+        }),
+        Err(Fault::Theirs(_)) => true,
+        Err(Fault::Ours(refusal)) => {
+            !["DELIVERY_UNKNOWN", "TIMEOUT", "GATEWAY_STOPPED"].contains(&refusal.code())
+        }
     }
 }
 
