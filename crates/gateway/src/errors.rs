@@ -277,6 +277,16 @@ impl From<CallError> for Refusal {
                 "DELIVERY_UNKNOWN",
                 "it is not known whether the call was carried out: look before you repeat it",
             ),
+            CallError::Unacceptable { .. } => (
+                Error::INVALID_REQUEST,
+                "INVALID_REQUEST",
+                "nothing was carried out, and the same would not be accepted again: change the request, or make it smaller",
+            ),
+            CallError::TooLarge { .. } => (
+                Error::INTERNAL_ERROR,
+                "OUTPUT_TOO_LARGE",
+                "the call was delivered, and is not repeated as the same would come again: ask for less, or who runs the gateway can raise the upstream's `max_message_bytes`",
+            ),
             CallError::Refused { .. } => (
                 AUTHENTICATION_FAILED,
                 "AUTHENTICATION_FAILED",
@@ -306,6 +316,8 @@ impl CallError {
             | Self::Overloaded { upstream }
             | Self::TimedOut { upstream, .. }
             | Self::DeliveryUnknown { upstream, .. }
+            | Self::Unacceptable { upstream, .. }
+            | Self::TooLarge { upstream, .. }
             | Self::Refused { upstream, .. }
             | Self::Withdrawn { upstream, .. } => upstream,
         }
@@ -345,6 +357,8 @@ mod tests {
                 -32603,
                 "DELIVERY_UNKNOWN",
             ),
+            (CallError::Unacceptable { upstream: upstream(), reason: reason() }, -32600, "INVALID_REQUEST"),
+            (CallError::TooLarge { upstream: upstream(), reason: reason() }, -32603, "OUTPUT_TOO_LARGE"),
             (CallError::Refused { upstream: upstream(), reason: reason() }, -32007, "AUTHENTICATION_FAILED"),
         ] {
             let error = told(failure.clone());

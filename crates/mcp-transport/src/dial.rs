@@ -71,6 +71,19 @@ pub enum RequestError {
         /// How long the server wants to be left alone.
         retry_after: Option<Duration>,
     },
+    /// The server, or what stands in front of it, does not accept this request, and has not begun to work on it: the same would
+    /// be refused again, while others are not.
+    #[error("the request was not accepted: {reason}")]
+    Unacceptable {
+        /// Which status says so.
+        reason: String,
+    },
+    /// The server has worked on it, and what it sent is larger than what is accepted: the same would come again.
+    #[error("the answer is too large: {reason}")]
+    TooLarge {
+        /// How large it may be.
+        reason: String,
+    },
     /// The server may have worked on it.
     #[error("the answer was lost: {reason}")]
     Lost {

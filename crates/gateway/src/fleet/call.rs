@@ -44,6 +44,12 @@ pub(crate) enum CallError {
     /// The answer was lost, and it is not known whether the call was carried out.
     #[error("the answer of upstream \"{upstream}\" was lost: {reason}")]
     DeliveryUnknown { upstream: Arc<str>, reason: String },
+    /// It, or what stands in front of it, does not accept such a request. Nothing was done.
+    #[error("upstream \"{upstream}\" does not accept this request: {reason}")]
+    Unacceptable { upstream: Arc<str>, reason: String },
+    /// It answered with more than the gateway accepts of it.
+    #[error("the answer of upstream \"{upstream}\" is too large: {reason}")]
+    TooLarge { upstream: Arc<str>, reason: String },
     /// It refuses our credentials.
     #[error("upstream \"{upstream}\" refuses the gateway's credentials: {reason}")]
     Refused { upstream: Arc<str>, reason: String },
@@ -156,8 +162,13 @@ impl<'c> Call<'c> {
                 Ok(Answered { outcome, place })
             }
             Ok(Err(error)) => {
-                if !matches!(error, RequestError::Lost { .. }) {
-                    visit.ended(false);
+                match error {
+                    RequestError::Lost { .. } => {}
+                    RequestError::TooLarge { .. } => {
+                        visit.ended(true);
+                        upstream.lives(self.behalf, place);
+                    }
+                    _ => visit.ended(false),
                 }
                 Err(failed(error, &line, &pool.site, permit))
             }
@@ -223,7 +234,10 @@ impl<'c> Call<'c> {
     /// What the caller hears of the last failure; `lost` says why an earlier answer was lost.
     fn error(&self, failure: Failure, lost: Option<String>) -> CallError {
         let upstream = self.upstream.desk.name.clone();
-        if let Some(reason) = lost {
+        // That the second answer was too large says more than that the first one was lost.
+        if let Some(reason) = lost
+            && !matches!(failure, Failure::TooLarge { .. })
+        {
             return CallError::DeliveryUnknown { upstream, reason };
         }
         match failure {
@@ -233,6 +247,8 @@ impl<'c> Call<'c> {
             Failure::NotDelivered { reason, .. } | Failure::NotReady { reason } => {
                 CallError::Unreachable { upstream, reason }
             }
+            Failure::Unacceptable { reason } => CallError::Unacceptable { upstream, reason },
+            Failure::TooLarge { reason } => CallError::TooLarge { upstream, reason },
             Failure::Lost { reason } => CallError::DeliveryUnknown { upstream, reason },
             Failure::TimedOut => {
                 let seconds = self.stake.clock.elapsed().as_secs_f64().round().max(1.0);
@@ -256,6 +272,7 @@ fn why_not(failure: &Failure, repeat: Repeat) -> &'static str {
         (Failure::Lost { .. }, Repeat::Never) => {
             ", as it may have done something, and nothing says that it may be repeated"
         }
+        (Failure::Unacceptable { .. } | Failure::TooLarge { .. }, _) => ", as the same would come of it",
         (Failure::TimedOut, _) => ", as it may have done something",
         (Failure::Lost { .. } | Failure::NotDelivered { .. } | Failure::NotReady { .. }, _) => {
             ", as it was tried as often as it may be"
@@ -309,6 +326,12 @@ fn failed(error: RequestError, line: &Line, site: &Site, permit: Permit) -> Fail
                 permit.failed(false);
             }
             Failure::NotDelivered { reason, retry_after, is_stale }
+        }
+        // What stands in front of the server may have said it, so it says nothing of the server, neither good nor bad.
+        RequestError::Unacceptable { reason } => Failure::Unacceptable { reason },
+        RequestError::TooLarge { reason } => {
+            permit.succeeded();
+            Failure::TooLarge { reason }
         }
         RequestError::Lost { reason } => {
             site.note(&reason);

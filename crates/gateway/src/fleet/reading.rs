@@ -98,6 +98,8 @@ async fn list(line: &Line, kind: Kind) -> Result<Listing, String> {
             }
             Err(
                 RequestError::NotDelivered { reason, .. }
+                | RequestError::Unacceptable { reason }
+                | RequestError::TooLarge { reason }
                 | RequestError::Lost { reason }
                 | RequestError::Refused { reason },
             ) => return Err(reason),

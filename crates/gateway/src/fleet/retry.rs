@@ -22,6 +22,12 @@ pub(super) enum Failure {
     /// There was no connection in time to send it on.
     #[error("there was no connection in time ({reason})")]
     NotReady { reason: String },
+    /// It will never be accepted, whoever is asked and how often. Nothing was done.
+    #[error("it was not accepted ({reason})")]
+    Unacceptable { reason: String },
+    /// It was answered with more than is accepted.
+    #[error("its answer is too large ({reason})")]
+    TooLarge { reason: String },
     /// It may have been delivered.
     #[error("its answer was lost ({reason})")]
     Lost { reason: String },
@@ -83,7 +89,9 @@ impl Attempts {
                 self.lost.get_or_insert_with(|| reason.clone());
                 again.then_some(Duration::ZERO)
             }
-            Failure::TimedOut
+            Failure::Unacceptable { .. }
+            | Failure::TooLarge { .. }
+            | Failure::TimedOut
             | Failure::Refused { .. }
             | Failure::BreakerOpen { .. }
             | Failure::Overloaded
@@ -156,8 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_or_a_lack_of_time_is_final() {
+    fn a_refusal_a_lack_of_time_or_what_would_come_again_is_final() {
         let failures = [
+            Failure::Unacceptable { reason: String::new() },
+            Failure::TooLarge { reason: String::new() },
             Failure::TimedOut,
             Failure::Refused { reason: String::new() },
             Failure::BreakerOpen { retry_after: Duration::ZERO },

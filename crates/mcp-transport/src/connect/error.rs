@@ -145,7 +145,7 @@ impl ConnectError {
                 Self::status(address, status, challenge, error_words)
             }
             LinkError::NotMcp(found) => Self::NotMcp { address, found },
-            LinkError::Protocol(reason) => Self::Protocol { address, reason },
+            LinkError::Protocol(reason) | LinkError::TooLarge(reason) => Self::Protocol { address, reason },
             LinkError::Closed | LinkError::Unanswered | LinkError::Io(_) => {
                 Self::Ended { address, status: None, stderr: Vec::new() }
             }

@@ -188,7 +188,7 @@ impl Events {
             let event = self.decoder.next(&mut self.chunk);
             let limit = self.decoder.limit;
             let event = event.map_err(|TooLarge| {
-                LinkError::Protocol(format!("it sent a message of more than {limit} bytes"))
+                LinkError::TooLarge(format!("it sent a message of more than {limit} bytes"))
             })?;
             if event.is_some() {
                 return Ok(event);

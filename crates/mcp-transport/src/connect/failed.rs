@@ -49,9 +49,12 @@ impl FailedRequest {
             None => match cause.downcast_ref::<LinkError>() {
                 Some(LinkError::Http(error)) => Reached::before(error),
                 Some(LinkError::NotAuthorized(_)) => Reached::Nobody,
-                Some(LinkError::Status { .. } | LinkError::NotMcp(_) | LinkError::Protocol(_)) => {
-                    Reached::Somebody
-                }
+                Some(
+                    LinkError::Status { .. }
+                    | LinkError::NotMcp(_)
+                    | LinkError::Protocol(_)
+                    | LinkError::TooLarge(_),
+                ) => Reached::Somebody,
                 _ => Reached::Perhaps,
             },
         };

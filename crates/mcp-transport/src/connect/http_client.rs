@@ -141,6 +141,23 @@ pub(crate) fn is_wrong_place(status: StatusCode) -> bool {
     status.is_client_error() || status.is_redirection()
 }
 
+/// Whether the status is about this one request: what it says, or how large it is. Others may be accepted.
+pub(crate) fn is_about_request(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::NOT_ACCEPTABLE
+            | StatusCode::LENGTH_REQUIRED
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::URI_TOO_LONG
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::EXPECTATION_FAILED
+            | StatusCode::UNPROCESSABLE_ENTITY
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
+    )
+}
+
 /// Only to the same origin, as the credentials go along; and only so that a POST stays one.
 fn same_origin() -> redirect::Policy {
     redirect::Policy::custom(|attempt| {

@@ -53,6 +53,9 @@ pub(crate) enum LinkError {
     NotMcp(String),
     #[error("{0}")]
     Protocol(String),
+    /// Only this message of the server, the rest is as it should be.
+    #[error("{0}")]
+    TooLarge(String),
     #[error("the WebSocket failed")]
     WebSocket(#[source] Box<tungstenite::Error>),
     #[error(transparent)]

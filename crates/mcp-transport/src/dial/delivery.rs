@@ -6,7 +6,7 @@ use super::{
     RequestError,
     http::fate::{was_not_sent, words},
 };
-use crate::connect::{authorizer::AuthorizeError, link::LinkError};
+use crate::connect::{authorizer::AuthorizeError, http_client::is_about_request, link::LinkError};
 
 impl From<LinkError> for RequestError {
     fn from(error: LinkError) -> Self {
@@ -23,6 +23,7 @@ impl From<LinkError> for RequestError {
                 503 if retry_after.is_some() => Self::NotDelivered { reason, retry_after },
                 // It may have begun: this is said of handlers that take too long.
                 408 => Self::Lost { reason },
+                _ if is_about_request(status) => Self::Unacceptable { reason },
                 400..=499 => Self::NotDelivered { reason, retry_after },
                 _ => Self::Lost { reason },
             },
@@ -30,6 +31,7 @@ impl From<LinkError> for RequestError {
                 AuthorizeError::Denied(_) => Self::Refused { reason },
                 AuthorizeError::Unavailable(_) => not_delivered(reason),
             },
+            LinkError::TooLarge(_) => Self::TooLarge { reason },
             _ => Self::Lost { reason },
         }
     }
@@ -47,7 +49,7 @@ mod tests {
     fn a_status_tells_whether_a_message_can_be_sent_again() {
         let wait = Some(Duration::from_secs(7));
         for (status, retry_after, is_delivered) in [
-            (400, None, Some(false)),
+            (405, None, Some(false)),
             (429, wait, Some(false)),
             (503, wait, Some(false)),
             (408, None, Some(true)),
@@ -64,8 +66,19 @@ mod tests {
                 }
                 RequestError::Lost { .. } => Some(true),
                 RequestError::Refused { .. } => None,
+                RequestError::Unacceptable { .. } | RequestError::TooLarge { .. } => panic!("{status}"),
             };
             assert_eq!(told, is_delivered, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_status_about_the_request_alone_is_told_from_one_about_the_place() {
+        for number in [400, 413, 415, 422, 431] {
+            let status = StatusCode::from_u16(number).unwrap();
+            let error = RequestError::from(LinkError::Status { status, challenge: None, retry_after: None });
+            assert!(matches!(&error, RequestError::Unacceptable { .. }), "{error:?}");
+            assert!(error.to_string().contains(&number.to_string()), "{error}");
         }
     }
 }

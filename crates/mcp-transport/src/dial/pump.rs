@@ -218,7 +218,7 @@ impl Pump<'_> {
     fn too_long(&self, limit: usize, answers: Option<&Id>) {
         if let Some(errand) = answers.and_then(number).and_then(|number| self.shared.settle(number)) {
             let reason = format!("its answer has more than {limit} bytes");
-            errand.settle(Err(LinkError::Protocol(reason)));
+            errand.settle(Err(LinkError::TooLarge(reason)));
         }
     }
 

@@ -142,7 +142,9 @@ async fn a_server_that_accepts_and_says_nothing_is_given_up() {
 
 #[tokio::test]
 async fn what_a_status_says_of_a_message_that_is_posted_is_told() {
-    for (status, fate) in [(400, "not delivered"), (403, "refuses"), (500, "lost"), (503, "lost")] {
+    for (status, fate) in
+        [(400, "not accepted"), (405, "not delivered"), (403, "refuses"), (500, "lost"), (503, "lost")]
+    {
         let place = Scripted::new("/message", StatusCode::from_u16(status).unwrap()).serve().await;
         let (line, _ears) = dialled(&address(place), &era(Era::Auto)).await.unwrap();
         for _ in 0..2 {

@@ -299,7 +299,7 @@ async fn of_a_message_over_the_limit_only_the_request_that_it_answers_is_lost() 
         });
     let lost = one.unwrap_err();
     assert!(
-        matches!(&lost, RequestError::Lost { reason } if reason.contains("more than 1024 bytes")),
+        matches!(&lost, RequestError::TooLarge { reason } if reason.contains("more than 1024 bytes")),
         "{lost}"
     );
     other.unwrap().unwrap();

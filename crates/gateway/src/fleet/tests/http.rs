@@ -1,4 +1,4 @@
-//! An upstream over Streamable HTTP that forgets its sessions, or has no time.
+//! An upstream over Streamable HTTP that forgets its sessions, has no time, or stands behind a proxy that takes not all.
 
 use std::{
     collections::HashSet,
@@ -13,11 +13,14 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use json_rpc::{Message, Request};
-use mcp_transport::{Address, Era};
+use mcp_transport::{Address, ConnectOptions, Era};
 use resilience::Backoff;
 
 use super::*;
 use crate::Retries;
+
+/// Largest answer that is accepted, in bytes.
+const LIMIT: usize = 10_000;
 
 /// A server of the older era with sessions.
 #[derive(Default)]
@@ -38,7 +41,7 @@ async fn answer(
     if method != Method::POST {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
-    let Ok(Message::Request(Request { id, method, .. })) = Message::read(&body) else {
+    let Ok(Message::Request(Request { id, method, params })) = Message::read(&body) else {
         return StatusCode::ACCEPTED.into_response();
     };
     let json = |result: &str| {
@@ -61,6 +64,13 @@ async fn answer(
         return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]).into_response();
     }
     server.calls.fetch_add(1, Ordering::SeqCst);
+    let params = params.map(|params| params.as_str().to_owned()).unwrap_or_default();
+    if params.contains("too-much") {
+        return (StatusCode::PAYLOAD_TOO_LARGE, "the proxy takes no more").into_response();
+    }
+    if params.contains("endless") {
+        return json(&format!(r#"{{"text":"{}"}}"#, "x".repeat(LIMIT)));
+    }
     json(r#"{"text":"answered"}"#)
 }
 
@@ -74,7 +84,8 @@ async fn start() -> (Arc<Server>, World) {
         backoff: Backoff { attempts: 3, base: Duration::from_millis(1), max: SECOND },
         ..Retries::default()
     };
-    let replicas = vec![Replica::at(address)];
+    let options = ConnectOptions { message_bytes: LIMIT, ..ConnectOptions::default() };
+    let replicas = vec![Replica { options, ..Replica::at(address) }];
     let settings = UpstreamSettings { era: Era::Legacy, retries, ..UpstreamSettings::new(replicas) };
     (server, World::settled(settings).await)
 }
@@ -99,5 +110,33 @@ async fn a_server_that_has_no_time_is_asked_again_but_not_for_ever() {
     let busy = world.call("echo").await.unwrap_err();
     assert!(matches!(busy, CallError::Unreachable { .. }), "{busy}");
     assert_eq!(server.calls.load(Ordering::SeqCst), 1);
+    world.upstream.close(SECOND).await;
+}
+
+#[tokio::test]
+async fn a_request_that_a_proxy_does_not_take_is_tried_once_and_says_nothing_of_the_server() {
+    let (server, world) = start().await;
+    for number in 1..=10 {
+        let refused = world.call_as(&modern(), Repeat::Allowed, "too-much").await.unwrap_err();
+        assert!(matches!(refused, CallError::Unacceptable { .. }), "{refused}");
+        assert!(refused.to_string().contains("413"), "{refused}");
+        assert_eq!(server.calls.load(Ordering::SeqCst), number, "it is not tried again");
+    }
+    assert_eq!(world.upstream.last_error(), None);
+    assert_eq!(world.call("echo").await.unwrap(), "answered", "the breaker is closed");
+    world.upstream.close(SECOND).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_not_asked_for_again() {
+    let (server, world) = start().await;
+    for number in 1..=10 {
+        let large = world.call_as(&modern(), Repeat::Allowed, "endless").await.unwrap_err();
+        assert!(matches!(large, CallError::TooLarge { .. }), "{large}");
+        assert!(large.to_string().contains(&LIMIT.to_string()), "{large}");
+        assert_eq!(server.calls.load(Ordering::SeqCst), number, "it was carried out once");
+    }
+    assert_eq!(world.upstream.last_error(), None);
+    assert_eq!(world.call("echo").await.unwrap(), "answered", "the breaker is closed");
     world.upstream.close(SECOND).await;
 }

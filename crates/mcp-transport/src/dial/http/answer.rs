@@ -15,7 +15,7 @@ use super::{
 };
 use crate::connect::{
     events::{EVENT_STREAM, Events},
-    http_client::is_wrong_place,
+    http_client::{is_about_request, is_wrong_place},
     link::LinkError,
 };
 use crate::our_id::number;
@@ -112,6 +112,7 @@ impl Asked {
             (_, Some(error)) => Ok(Err(error)),
             // It was done, and what came of it is over there.
             (StatusCode::SEE_OTHER, None) => refused(Fate::Lost),
+            _ if is_about_request(status) => refused(Fate::Unacceptable),
             _ if is_wrong_place(status) => refused(Fate::NotDelivered),
             _ => refused(Fate::Lost),
         }
@@ -138,12 +139,13 @@ fn is_json(kind: &str) -> bool {
 
 /// The answer has begun, so the request was read.
 pub(super) fn not_read(cause: LinkError) -> HttpError {
-    HttpError::new(Fate::Lost, cause)
+    let fate = if matches!(cause, LinkError::TooLarge(_)) { Fate::TooLarge } else { Fate::Lost };
+    HttpError::new(fate, cause)
 }
 
 /// The body, read to its end, so that the connection can be used again.
 async fn body(response: &mut Response, limit: usize) -> Result<Bytes, LinkError> {
-    let too_large = || LinkError::Protocol(format!("its answer has more than {limit} bytes"));
+    let too_large = || LinkError::TooLarge(format!("its answer has more than {limit} bytes"));
     let length = response.content_length().map_or(Ok(0), usize::try_from).unwrap_or(usize::MAX);
     if length > limit {
         return Err(too_large());

@@ -16,6 +16,10 @@ pub(super) enum Fate {
     NotDelivered,
     /// The same, and the server does not know the session any more.
     Forgotten,
+    /// The same, and this request will never be accepted.
+    Unacceptable,
+    /// The server has worked on it, and says more than is accepted.
+    TooLarge,
     /// The server may have worked on it.
     Lost,
     /// The server does not let us in.
@@ -83,6 +87,8 @@ impl From<HttpError> for RequestError {
             Fate::NotDelivered | Fate::Forgotten => {
                 Self::NotDelivered { reason, retry_after: error.retry_after }
             }
+            Fate::Unacceptable => Self::Unacceptable { reason },
+            Fate::TooLarge => Self::TooLarge { reason },
             Fate::Lost => Self::Lost { reason },
             Fate::Refused => Self::Refused { reason },
         }

@@ -49,7 +49,7 @@ async fn a_request_that_nobody_accepts_is_not_delivered() {
 
 #[tokio::test]
 async fn a_refusal_by_status_is_told_from_an_answer_that_was_lost_behind_it() {
-    for refused in ["400 Bad Request", "404 Not Found", "405 Method Not Allowed", "413 Too Large"] {
+    for refused in ["404 Not Found", "405 Method Not Allowed", "410 Gone", "421 Misdirected Request"] {
         let failed = fails(status(refused)).await;
         assert!(matches!(&failed, RequestError::NotDelivered { retry_after: None, .. }), "{failed:?}");
         assert!(failed.to_string().contains(&refused[..3]), "{failed}");
@@ -76,6 +76,25 @@ async fn a_refusal_by_status_is_told_from_an_answer_that_was_lost_behind_it() {
     for status in ["408 Request Timeout", "502 Bad Gateway", "503 Service Unavailable"] {
         let failed = fails(json(status, passed_on)).await;
         assert!(matches!(&failed, RequestError::Lost { .. }), "{failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_will_never_be_accepted_is_told_from_a_place_that_takes_none() {
+    for refused in [
+        "400 Bad Request",
+        "413 Payload Too Large",
+        "414 URI Too Long",
+        "415 Unsupported Media Type",
+        "422 Unprocessable Entity",
+        "431 Request Header Fields Too Large",
+    ] {
+        let plain = json(refused, "no").replace("application/json", "text/plain");
+        for answer in [status(refused), plain, json(refused, r#"{"message":"no"}"#)] {
+            let failed = fails(answer).await;
+            assert!(matches!(&failed, RequestError::Unacceptable { .. }), "{failed:?}");
+            assert!(failed.to_string().contains(&refused[..3]), "{failed}");
+        }
     }
 }
 
@@ -215,7 +234,7 @@ async fn a_message_over_the_limit_is_not_read() {
             } else {
                 let failed = outcome.unwrap_err();
                 assert!(
-                    matches!(&failed, RequestError::Lost { reason } if reason.contains("1000")),
+                    matches!(&failed, RequestError::TooLarge { reason } if reason.contains("1000")),
                     "{failed:?}"
                 );
             }
