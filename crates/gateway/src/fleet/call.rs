@@ -366,9 +366,11 @@ impl Upstream {
         lock(homes).get(&behalf.session?).copied()
     }
 
-    /// A call of this session was answered there.
+    /// A call of this session was answered there. One that had to go there says nothing of where the others go.
     fn lives(&self, behalf: &Behalf, place: super::Place) {
-        if let (Some(homes), Some(session)) = (&self.homes, behalf.session) {
+        if behalf.stay.is_none()
+            && let (Some(homes), Some(session)) = (&self.homes, behalf.session)
+        {
             lock(homes).insert(session, place.0);
         }
     }

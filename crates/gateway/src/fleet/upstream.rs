@@ -59,6 +59,11 @@ impl Upstream {
         &self.desk.name
     }
 
+    /// All of its replicas.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + use<> {
+        (0..).map(Place).take(self.pools.len())
+    }
+
     /// What it offers, as far as is known. It stays while the upstream is away.
     pub(crate) fn offer(&self) -> Arc<Offer> {
         self.desk.offer()

@@ -15,6 +15,35 @@ use crate::{
 
 const RELATED: &str = "io.modelcontextprotocol/related-task";
 
+/// Has the client list its tasks: the ids of each page.
+async fn listed(client: &mut RawClient) -> Vec<Vec<Value>> {
+    let (mut pages, mut cursor) = (Vec::new(), Value::Null);
+    loop {
+        let page = client.call("tasks/list", &json!({"cursor": cursor})).await.unwrap();
+        let tasks = page["tasks"].as_array().unwrap();
+        pages.push(tasks.iter().map(|task| task["taskId"].clone()).collect());
+        cursor = page["nextCursor"].clone();
+        if cursor.is_null() {
+            return pages;
+        }
+    }
+}
+
+/// A replica of which one page has nothing of interest, and the next one the task 7; or no next one, if it breaks.
+async fn lists_in_pages(request: Request, breaks: bool) -> Outcome {
+    let cursor = params(&request)["cursor"].clone();
+    let task = json!({"taskId": "7", "status": "working"});
+    match request.method.as_ref() {
+        "tools/call" => Ok(raw(&json!({"task": task}))),
+        _ if cursor.is_null() => Ok(raw(&json!({"tasks": [], "nextCursor": breaks.to_string()}))),
+        _ if breaks => Err(raw(&json!({"code": -32603, "message": "the list is broken"}))),
+        _ => {
+            assert_eq!(cursor, "false", "it is asked for its own page");
+            Ok(raw(&json!({"tasks": [task]})))
+        }
+    }
+}
+
 /// A server that counts its tasks from 7. The tool `echo` becomes a task, or asks about the one that it is told.
 async fn asks_about_tasks(request: Request, voice: Voice) -> Outcome {
     let given = params(&request);
@@ -40,9 +69,17 @@ async fn asks_about_tasks(request: Request, voice: Voice) -> Outcome {
 
 fn script() -> Script {
     let (script, _heard) = Script::new(false, asks_about_tasks);
-    let capabilities =
-        json!({"tools": {}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}});
-    script.capabilities(capabilities)
+    script.capabilities(tasks_and_lists())
+}
+
+fn tasks_and_lists() -> Value {
+    json!({"tools": {}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}})
+}
+
+async fn over_replicas(scripts: [Script; 2]) -> Arc<Gateway> {
+    let replicas = scripts.map(|script| Replica::new(Reach::InMemory(script.start())));
+    let settings = UpstreamSettings::new(replicas.into());
+    gateway([("far", UpstreamSettings { era: Era::Legacy, ..settings })]).await
 }
 
 async fn over(script: Script) -> Arc<Gateway> {
@@ -112,9 +149,7 @@ async fn without_keys_a_session_lists_its_own_tasks_only() {
 
 #[tokio::test]
 async fn replicas_that_count_their_tasks_alike_tell_each_client_of_its_own() {
-    let replica = || Replica::new(Reach::InMemory(script().start()));
-    let replicas = UpstreamSettings::new(vec![replica(), replica()]);
-    let gateway = gateway([("far", UpstreamSettings { era: Era::Legacy, ..replicas })]).await;
+    let gateway = over_replicas([script(), script()]).await;
     let (mut first, mut second) = (client(&gateway).await, client(&gateway).await);
     let (one, other) = (begin(&mut first).await, begin(&mut second).await);
     assert_ne!(one, other, "they are at different replicas");
@@ -131,4 +166,46 @@ async fn replicas_that_count_their_tasks_alike_tell_each_client_of_its_own() {
             assert_eq!(&told["taskId"], id);
         }
     }
+}
+
+#[tokio::test]
+async fn the_tasks_of_all_replicas_are_listed_one_replica_after_the_other() {
+    let pages = || Script::new(false, |request, _| lists_in_pages(request, false)).0;
+    let gateway = over_replicas([pages(), pages()].map(|pages| pages.capabilities(tasks_and_lists()))).await;
+    let mut client = client(&gateway).await;
+    let (one, other) = (begin(&mut client).await, begin(&mut client).await);
+    assert_ne!(one, other, "they are at different replicas");
+
+    for _ in 0..3 {
+        let pages = listed(&mut client).await;
+        assert_eq!(pages.len(), 4);
+        let mut tasks = pages.concat();
+        tasks.sort_by_key(|task| *task != one);
+        assert_eq!(tasks, [one.clone(), other.clone()]);
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_breaks_off_is_told_from_one_that_has_ended() {
+    let pages = |breaks| Script::new(false, move |request, _| lists_in_pages(request, breaks)).0;
+    let gateway =
+        over_replicas([true, false].map(|breaks| pages(breaks).capabilities(tasks_and_lists()))).await;
+    let mut client = client(&gateway).await;
+
+    let page = client.call("tasks/list", &json!({})).await.unwrap();
+    for _ in 0..3 {
+        let broken = client.call("tasks/list", &json!({"cursor": page["nextCursor"]})).await.unwrap_err();
+        assert_eq!(broken["message"], "the list is broken");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_cannot_list_does_not_keep_the_tasks_of_others_away() {
+    let broken = Script::new(false, |_, _| async { Err(raw(&json!({"code": -32603, "message": "no"}))) }).0;
+    let gateway = over_replicas([broken.capabilities(tasks_and_lists()), script()]).await;
+    let mut client = client(&gateway).await;
+    let _nothing = client.call("tools/call", &json!({"name": "far__echo", "task": {}})).await.unwrap_err();
+    let id = begin(&mut client).await;
+
+    assert_eq!(listed(&mut client).await, [vec![], vec![id]]);
 }
