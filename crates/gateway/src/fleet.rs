@@ -128,7 +128,7 @@ pub(crate) trait Observer: Send + Sync + 'static {
 pub(crate) enum Audience {
     /// The connection is this session's own, or only its calls are under way, or were a moment ago.
     Session(u64),
-    /// Nothing is under way.
+    /// Nothing is under way, or was a moment ago; or it concerns whoever knows what it names.
     Everybody,
     /// Several clients' calls are under way, or were a moment ago: it may be about what one of them does.
     Several,

@@ -20,7 +20,8 @@ use super::{
 };
 use crate::errors;
 
-/// How long a server may take to notice that a call was cancelled. What it says and asks meanwhile may be about that call.
+/// How long a server may take to notice that a call was cancelled: what it says and asks meanwhile may be about that call. As long, what
+/// it says may be about a call that it has answered: over Streamable HTTP the two come on streams of their own, in whichever order.
 const LINGERS: Duration = Duration::from_secs(3);
 
 /// The gateway's end of one connection: hears what comes outside of requests, and knows who uses the connection.
@@ -37,6 +38,8 @@ struct Traffic {
     callers: Vec<(Origin, usize)>,
     /// The last two whose calls were given up, and when: while there are two it does not matter whether there were more.
     left: Vec<(Origin, Instant)>,
+    /// The last two whose calls were answered, and when.
+    served: Vec<(Option<u64>, Instant)>,
     /// Those who wait for calls that are parts of a request.
     parts: Vec<(Uuid, Weak<Heard>)>,
     begun: u64,
@@ -68,6 +71,7 @@ impl Host {
         let traffic = Traffic {
             callers: Vec::new(),
             left: Vec::new(),
+            served: Vec::new(),
             parts: Vec::new(),
             begun: 0,
             answered: 0,
@@ -99,12 +103,10 @@ impl Host {
         let now = Instant::now();
         traffic.answered += u64::from(fate == Fate::Answered);
         traffic.last_used = now;
-        if fate == Fate::GivenUp {
-            traffic.left.retain(|(left, _)| *left != origin);
-            traffic.left.push((origin, now));
-            if traffic.left.len() > 2 {
-                traffic.left.remove(0);
-            }
+        match fate {
+            Fate::Undelivered => {}
+            Fate::GivenUp => note(&mut traffic.left, origin, now),
+            Fate::Answered => note(&mut traffic.served, origin.session, now),
         }
         if let Some(place) = traffic.callers.iter().position(|(caller, _)| *caller == origin) {
             traffic.callers[place].1 -= 1;
@@ -114,9 +116,11 @@ impl Host {
         }
     }
 
-    /// The connection has been made anew: what was given up before is no business of this one.
+    /// The connection has been made anew: what was given up or answered before is no business of this one.
     pub(super) fn begin_anew(&self) {
-        lock(&self.traffic).left.clear();
+        let mut traffic = lock(&self.traffic);
+        traffic.left.clear();
+        traffic.served.clear();
     }
 
     pub(super) fn usage(&self) -> Use {
@@ -125,18 +129,21 @@ impl Host {
         Use { is_used: !traffic.callers.is_empty(), begun, answered, last_used }
     }
 
-    fn audience(&self) -> Audience {
-        if let Some(session) = self.session {
-            return Audience::Session(session);
+    /// Whom a question can be for. A call that was answered asks no more.
+    fn questioned(&self) -> Audience {
+        match self.session {
+            Some(session) => Audience::Session(session),
+            None => those(lock(&self.traffic).concerned().map(|origin| origin.session)),
         }
-        let mut traffic = lock(&self.traffic);
-        let mut concerned = traffic.concerned().map(|origin| origin.session);
-        match concerned.next() {
-            None => Audience::Everybody,
-            Some(Some(session)) if concerned.all(|other| other == Some(session)) => {
-                Audience::Session(session)
-            }
-            Some(_) => Audience::Several,
+    }
+
+    /// Whom something can be for that is told.
+    fn audience(&self, method: &str) -> Audience {
+        match self.session {
+            Some(session) => Audience::Session(session),
+            // It comes after its call, however long: who calls meanwhile says nothing about whose it is.
+            None if method == "notifications/elicitation/complete" => Audience::Everybody,
+            None => those(lock(&self.traffic).talked_of()),
         }
     }
 
@@ -169,7 +176,8 @@ impl Host {
 
     fn pass_on(&self, notification: Notification) {
         if let Some(observer) = self.site.desk.observer.upgrade() {
-            observer.told(&self.site.desk.name, self.site.place, self.audience(), notification);
+            let audience = self.audience(&notification.method);
+            observer.told(&self.site.desk.name, self.site.place, audience, notification);
         }
     }
 }
@@ -180,6 +188,31 @@ impl Traffic {
         self.left.retain(|(_, when)| when.elapsed() < LINGERS);
         let left = self.left.iter().map(|(origin, _)| *origin);
         self.callers.iter().map(|(origin, _)| *origin).chain(left)
+    }
+
+    /// Whose calls are under way, or ended a moment ago, in whichever way.
+    fn talked_of(&mut self) -> impl Iterator<Item = Option<u64>> {
+        self.served.retain(|(_, when)| when.elapsed() < LINGERS);
+        let served: [_; 2] = [0, 1].map(|place| self.served.get(place).map(|(session, _)| *session));
+        self.concerned().map(|origin| origin.session).chain(served.into_iter().flatten())
+    }
+}
+
+/// Notes the last of those who have left, and forgets all but the one before.
+fn note<T: PartialEq>(left: &mut Vec<(T, Instant)>, last: T, now: Instant) {
+    left.retain(|(known, _)| *known != last);
+    if left.len() > 1 {
+        left.remove(0);
+    }
+    left.push((last, now));
+}
+
+/// Whom something can be for that may be about calls of these.
+fn those(mut sessions: impl Iterator<Item = Option<u64>>) -> Audience {
+    match sessions.next() {
+        None => Audience::Everybody,
+        Some(Some(session)) if sessions.all(|other| other == Some(session)) => Audience::Session(session),
+        Some(_) => Audience::Several,
     }
 }
 
@@ -204,7 +237,7 @@ impl LineHost for Host {
             let _pauses: Vec<_> = parts.iter().map(|part| part.pause()).collect();
             return part.asked(method, params).await;
         }
-        match (self.audience(), self.site.desk.observer.upgrade()) {
+        match (self.questioned(), self.site.desk.observer.upgrade()) {
             (_, None) => Err(errors::not_answered("the gateway is being shut down")),
             (Audience::Session(session), Some(observer)) => {
                 let answer = observer.asked(&self.site.desk.name, session, method, params);

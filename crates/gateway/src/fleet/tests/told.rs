@@ -83,6 +83,47 @@ async fn what_may_be_about_a_call_that_was_given_up_is_for_nobody_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_told_just_after_an_answer_may_be_about_that_call() {
+    let peer = Peer::new(Speaks::Legacy);
+    let world = World::settled(settings(&peer)).await;
+    let mut hears = peer.hears();
+    let told = async |method: &'static str| {
+        let before = lock(&world.watcher.told).len();
+        peer.tell(true, Notification::new(method, None));
+        while lock(&world.watcher.told).len() == before {
+            tokio::task::yield_now().await;
+        }
+        lock(&world.watcher.told)[before].0
+    };
+    let (one, other) = (legacy(1), legacy(2));
+
+    for _ in 0..3 {
+        world.call_as(&one, Repeat::Never, "echo").await.unwrap();
+    }
+    assert_eq!(told("notifications/message").await, Audience::Session(1));
+    assert_eq!(
+        told("notifications/elicitation/complete").await,
+        Audience::Everybody,
+        "its call is long over"
+    );
+
+    let mut second = Box::pin(world.call_as(&other, Repeat::Never, "hang"));
+    assert!(poll!(&mut second).is_pending());
+    assert_eq!(told("notifications/message").await, Audience::Several);
+    peer.ask("elicitation/create");
+    assert!(!heard_refusal(&mut hears).await, "a call that was answered asks no more");
+    assert_eq!(*lock(&world.watcher.asked), [(2, "elicitation/create".to_owned())]);
+
+    tokio::time::sleep(SECOND * 3).await;
+    assert_eq!(told("notifications/message").await, Audience::Session(2));
+    drop(second);
+    tokio::time::sleep(SECOND * 3).await;
+    assert_eq!(told("notifications/message").await, Audience::Everybody);
+    world.call("echo").await.unwrap();
+    assert_eq!(told("notifications/message").await, Audience::Several, "whoever called has no session");
+}
+
+#[tokio::test(start_paused = true)]
 async fn on_a_connection_of_its_own_everything_is_for_that_client() {
     let peer = Peer::new(Speaks::Legacy);
     let world = World::settled(UpstreamSettings { sessions: Sessions::PerClient, ..settings(&peer) }).await;
