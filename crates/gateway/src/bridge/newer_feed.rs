@@ -45,7 +45,8 @@ pub(crate) async fn follow(
         topics: BTreeSet::new(),
         agreed: watch::Sender::new(false),
     };
-    let mut feed = Feed { source, line, ear, open: None, next: None, failures: 0, pause: None };
+    let mut feed =
+        Feed { source, line, ear, open: None, next: None, failures: 0, well_since: None, pause: None };
     loop {
         changes.borrow_and_update();
         feed.renew();
@@ -63,6 +64,8 @@ struct Feed<'a> {
     /// The one that follows it once the server has agreed: so nothing is missed between the two.
     next: Option<Stream<'a>>,
     failures: usize,
+    /// When the server first agreed to a stream after the last failure.
+    well_since: Option<Instant>,
     /// No stream is opened before this.
     pause: Option<Instant>,
 }
@@ -102,7 +105,7 @@ impl Feed<'_> {
             _ = changes.changed() => {}
             () = agreed(next_agreed) => {
                 self.open = self.next.take();
-                self.failures = 0;
+                self.well_since.get_or_insert_with(Instant::now);
             }
             outcome = ended(&mut self.next) => {
                 let stream = self.next.take();
@@ -116,17 +119,27 @@ impl Feed<'_> {
         }
     }
 
-    /// A stream has ended. It is opened again after a while.
+    /// A stream has ended. What the server has not agreed to before is refused if it said so; all else is asked for again after a while.
     fn failed(&mut self, stream: Option<Stream<'_>>, outcome: Result<Outcome, RequestError>) {
         if let (Some(stream), Ok(Err(error))) = (stream, outcome) {
-            for topic in &stream.topics {
-                self.source.settle(topic, Err(Fault::Theirs(error.clone())));
+            let error = Fault::Theirs(error);
+            let refused = stream.topics.iter().filter(|topic| self.source.refuse(topic, &error));
+            if refused.count() > 0 {
+                return; // nobody asks for these again, and what is left may be no trouble
             }
         }
-        self.pause =
-            Some(Instant::now() + Duration::from_millis(PAUSES_MS[self.failures.min(PAUSES_MS.len() - 1)]));
+        // A server that agrees and then fails at once, again and again, is not well.
+        if self.well_since.take().is_some_and(|since| since.elapsed() >= pause_after(self.failures)) {
+            self.failures = 0;
+        }
+        self.pause = Some(Instant::now() + pause_after(self.failures));
         self.failures += 1;
     }
+}
+
+/// The pause after so many failures and one more.
+fn pause_after(failures: usize) -> Duration {
+    Duration::from_millis(PAUSES_MS[failures.min(PAUSES_MS.len() - 1)])
 }
 
 async fn agreed(stream: Option<watch::Receiver<bool>>) {

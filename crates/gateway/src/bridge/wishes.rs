@@ -276,6 +276,21 @@ impl Source<'_> {
         self.wishes.settle(self.number, topic, answer);
     }
 
+    /// The upstream has refused this here, together with all else that it was asked for. What it has agreed to before stays: what was
+    /// too much may be something else. Whether this was not settled yet.
+    pub(crate) fn refuse(&self, topic: &Topic, error: &Fault) -> bool {
+        {
+            let mut inside = self.wishes.inside();
+            let Some(wish) = inside.topics.get_mut(topic) else { return false };
+            if wish.answers.contains_key(&self.number) {
+                return false;
+            }
+            wish.answers.insert(self.number, Err(error.clone()));
+        }
+        self.wishes.changed();
+        true
+    }
+
     pub(crate) fn number(&self) -> u64 {
         self.number
     }

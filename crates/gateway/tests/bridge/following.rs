@@ -230,6 +230,51 @@ async fn a_refusal_arrives_as_the_upstream_said_it_and_is_left_out_of_what_is_ag
 }
 
 #[tokio::test]
+async fn an_upstream_that_refuses_one_more_resource_still_tells_of_the_others() {
+    let (refusing, _heard) = Script::new(true, async |request: Request, voice: Voice| {
+        let uris = &params(&request)["notifications"]["resourceSubscriptions"];
+        if uris.as_array().is_some_and(|uris| uris.len() > 1) {
+            return Err(raw(&json!({"code": -32602, "message": "too many"})));
+        }
+        tells_of_changes(request, voice).await
+    });
+    let resources = json!([{"uri": "a:b", "name": "b"}, {"uri": "a:c", "name": "c"}]);
+    let gateway = over(refusing.capabilities(capabilities()).resources(resources), true).await;
+    let mut first = client(&gateway, false).await;
+    follow(&mut first, false, &["a:b"]).await;
+
+    let mut second = client(&gateway, false).await;
+    let refused = second.call("resources/subscribe", &json!({"uri": "a:c"})).await.unwrap_err();
+
+    assert_eq!(refused["message"], "too many");
+    let call = json!({"name": "far__echo", "arguments": {"uri": "a:b"}});
+    client(&gateway, true).await.call("tools/call", &call).await.unwrap();
+    assert_eq!(told(&mut first, "notifications/resources/updated").await["uri"], "a:b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_agreed_is_asked_for_again_after_an_error_and_ever_more_slowly() {
+    let (failing, mut hears) = Script::new(true, async |request: Request, voice: Voice| {
+        let meta = json!({SUBSCRIPTION: request.id.number()});
+        let agreed = json!({"_meta": meta, "notifications": params(&request)["notifications"]});
+        voice.tell("notifications/subscriptions/acknowledged", &agreed);
+        Err(raw(&json!({"code": -32603, "message": "out of order"})))
+    });
+    let resources = json!([{"uri": "a:b", "name": "b"}]);
+    let gateway = over(failing.capabilities(capabilities()).resources(resources), true).await;
+    let mut follower = client(&gateway, false).await;
+    follow(&mut follower, false, &["a:b"]).await;
+    heard(&mut hears, "subscriptions/listen").await;
+
+    let began = tokio::time::Instant::now();
+    for _ in 0..4 {
+        let again = heard(&mut hears, "subscriptions/listen").await;
+        assert_eq!(again["notifications"], json!({"resourceSubscriptions": ["a:b"]}));
+    }
+    assert!(began.elapsed().as_secs() >= 12, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn changed_lists_are_told_to_all_who_want_to_hear_of_them() {
     let (first, _heard) = script(false);
     let (second, _also) = script(true);

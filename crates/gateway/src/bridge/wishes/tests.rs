@@ -45,6 +45,23 @@ fn a_refusal_is_told_and_can_be_tried_again() {
 }
 
 #[test]
+fn a_refusal_of_all_that_was_asked_for_leaves_what_was_agreed_before() {
+    let (wishes, held, new) = (Wishes::default(), resource("u"), resource("v"));
+    let source = wishes.source(Place(0));
+    wishes.add(held.clone(), A, "u".into());
+    source.settle(&held, Ok(()));
+    wishes.add(new.clone(), B, "v".into());
+
+    let error = Fault::Theirs(Raw::text("too many"));
+    let refused = [&held, &new].map(|topic| source.refuse(topic, &error));
+
+    assert_eq!(refused, [false, true]);
+    assert_eq!(wishes.settled(&held).now_or_never(), Some(Ok(())));
+    assert_eq!(wishes.settled(&new).now_or_never(), Some(Err(error)));
+    assert_eq!(source.wanted(), BTreeSet::from([held]));
+}
+
+#[test]
 fn a_resource_is_refused_once_every_replica_has_refused_it() {
     let (wishes, topic) = (Wishes::default(), resource("u"));
     let (first, second) = (wishes.source(Place(0)), wishes.source(Place(1)));
