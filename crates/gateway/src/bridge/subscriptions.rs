@@ -98,7 +98,8 @@ impl Subscriptions {
         if wishes.level().is_some_and(|known| known <= level) {
             return;
         }
-        wishes.set_level(level);
+        // What was told by default until now must not end for those who have said nothing.
+        wishes.set_level(self.0.audience.least_level().map_or(level, |least| least.min(level)));
         // One that is slow is told all the same.
         let _ = timeout(LEVEL_PATIENCE, wishes.level_told(level)).await;
     }

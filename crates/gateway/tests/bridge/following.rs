@@ -359,6 +359,22 @@ async fn an_older_upstream_learns_which_log_messages_a_request_of_the_newer_era_
 }
 
 #[tokio::test]
+async fn a_request_of_the_newer_era_takes_no_log_messages_from_older_sessions() {
+    let (script, mut hears) = script(false);
+    let gateway = over(script, false).await;
+    let mut older = client(&gateway, false).await;
+    // The session counts as begun once its `notifications/initialized` was heard, which this comes after.
+    older.call("ping", &json!({})).await.unwrap();
+
+    let meta = json!({"io.modelcontextprotocol/logLevel": "error"});
+    let call = json!({"name": "far__echo", "arguments": {"uri": "a:b"}, "_meta": meta});
+    client(&gateway, true).await.call("tools/call", &call).await.unwrap();
+
+    // It has said nothing, and so wants `info`.
+    assert_eq!(heard(&mut hears, "logging/setLevel").await["level"], "info");
+}
+
+#[tokio::test]
 async fn a_filter_that_says_nothing_is_refused() {
     let (script, _heard) = script(true);
     let gateway = over(script, true).await;
