@@ -231,7 +231,7 @@ async fn a_refusal_arrives_as_the_upstream_said_it_and_is_left_out_of_what_is_ag
 
 #[tokio::test]
 async fn an_upstream_that_refuses_one_more_resource_still_tells_of_the_others() {
-    let (refusing, _heard) = Script::new(true, async |request: Request, voice: Voice| {
+    let (refusing, mut hears) = Script::new(true, async |request: Request, voice: Voice| {
         let uris = &params(&request)["notifications"]["resourceSubscriptions"];
         if uris.as_array().is_some_and(|uris| uris.len() > 1) {
             return Err(raw(&json!({"code": -32602, "message": "too many"})));
@@ -250,6 +250,11 @@ async fn an_upstream_that_refuses_one_more_resource_still_tells_of_the_others() 
     let call = json!({"name": "far__echo", "arguments": {"uri": "a:b"}});
     client(&gateway, true).await.call("tools/call", &call).await.unwrap();
     assert_eq!(told(&mut first, "notifications/resources/updated").await["uri"], "a:b");
+    while let Ok(message) = hears.try_recv() {
+        let is_end =
+            matches!(&message, Message::Notification(told) if told.method == "notifications/cancelled");
+        assert!(!is_end, "the stream that tells of it was given up");
+    }
 }
 
 #[tokio::test(start_paused = true)]
