@@ -112,6 +112,8 @@ impl Asked {
             (_, Some(error)) => Ok(Err(error)),
             // It was done, and what came of it is over there.
             (StatusCode::SEE_OTHER, None) => refused(Fate::Lost),
+            // Some servers say no more than this of a session that they have forgotten.
+            (StatusCode::BAD_REQUEST, None) if self.in_session => refused(Fate::NotDelivered),
             _ if is_about_request(status) => refused(Fate::Unacceptable),
             _ if is_wrong_place(status) => refused(Fate::NotDelivered),
             _ => refused(Fate::Lost),

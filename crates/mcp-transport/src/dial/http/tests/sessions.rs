@@ -44,6 +44,21 @@ async fn an_unknown_method_is_no_forgotten_session() {
 }
 
 #[tokio::test]
+async fn a_bad_request_without_a_reason_may_be_about_the_session() {
+    let door = Doorkeeper::new().await;
+    let (line, _) = line(door.address);
+    soon(async { tokio::join!(initialize(&line), door.welcome()) }).await;
+    let (failed, ()) = soon(async {
+        tokio::join!(line.request(call("t"), None), async {
+            let mut visit = door.visit().await;
+            visit.write("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+        })
+    })
+    .await;
+    assert!(matches!(failed, Err(RequestError::NotDelivered { .. })), "{failed:?}");
+}
+
+#[tokio::test]
 async fn a_session_is_left_when_the_line_is_closed_or_dropped() {
     for is_dropped in [false, true] {
         let door = Doorkeeper::new().await;
