@@ -2,16 +2,14 @@
 
 mod journal;
 mod place;
+mod tickets;
 mod writer;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use self::writer::Work;
+use self::{tickets::Tickets, writer::Work};
 use crate::{LedgerError, Location};
 
 /// A handle on the journal of runs; clones share the same writer. Each call hands over what it writes before it is awaited, and
@@ -20,8 +18,7 @@ use crate::{LedgerError, Location};
 pub struct Runs {
     /// Bounded by its senders: each stage of a run waits for one thing at a time, and runs are bounded by the gateway.
     work: mpsc::UnboundedSender<Work>,
-    /// Tells the holds of this handle apart.
-    tickets: Arc<AtomicI64>,
+    tickets: Arc<Tickets>,
 }
 
 /// A run as it begins. The journal keeps texts as they are: whoever hands them over bounds them.
@@ -76,6 +73,7 @@ pub struct KnownCall {
 pub struct Hold {
     run_id: String,
     ticket: i64,
+    tickets: Arc<Tickets>,
     work: mpsc::UnboundedSender<Work>,
 }
 
@@ -115,7 +113,8 @@ impl Runs {
     /// # Errors
     /// When the file cannot be made or read, or belongs to a newer version.
     pub fn open(location: &Location) -> Result<Self, LedgerError> {
-        Ok(Self { work: writer::start(location)?, tickets: Arc::default() })
+        let tickets = Arc::default();
+        Ok(Self { work: writer::start(location, Arc::clone(&tickets))?, tickets })
     }
 
     /// A run begins, and is the caller's as long as it holds it.
@@ -236,8 +235,8 @@ impl Runs {
     }
 
     fn hold(&self, run_id: &str) -> Hold {
-        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
-        Hold { run_id: run_id.to_owned(), ticket, work: self.work.clone() }
+        let tickets = Arc::clone(&self.tickets);
+        Hold { run_id: run_id.to_owned(), ticket: tickets.issue(), tickets, work: self.work.clone() }
     }
 
     fn ask<T, A>(&self, ask: A) -> impl Future<Output = Result<T, LedgerError>> + Send + use<T, A>
@@ -268,7 +267,15 @@ impl Drop for Hold {
     fn drop(&mut self) {
         let (run_id, ticket) = (std::mem::take(&mut self.run_id), self.ticket);
         let (nobody_waits, _) = oneshot::channel();
+        let release = writer::work(move |journal| journal.release(&run_id, ticket), nobody_waits);
+        let tickets = Arc::clone(&self.tickets);
+        let release: Work = Box::new(move |journal| {
+            // Not before its turn: what the holder has handed over is written first. And even if nothing can be written now: the
+            // run would be held by nobody until this process ends.
+            tickets.give_back(ticket);
+            release(journal)
+        });
         // A writer that has stopped holds nothing.
-        let _ = self.work.send(writer::work(move |journal| journal.release(&run_id, ticket), nobody_waits));
+        let _ = self.work.send(release);
     }
 }

@@ -138,6 +138,36 @@ async fn two_who_resume_at_the_same_moment_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_run_that_could_not_be_let_go_of_in_the_file_can_be_resumed_by_those_who_had_it() {
+    for failure in ["ABORT", "ROLLBACK"] {
+        let folder = folder();
+        let path = folder.path().join("runs.db");
+        let runs = open(&path);
+        let (hold, other) = (runs.begin(run("r1")).await.unwrap(), runs.begin(run("r2")).await.unwrap());
+        let beside = Connection::open(&path).unwrap();
+        let no_release = format!(
+            "CREATE TRIGGER no_release BEFORE UPDATE OF holder ON runs WHEN new.holder IS NULL \
+             BEGIN SELECT RAISE({failure}, 'the disk is full'); END"
+        );
+        beside.execute_batch(&no_release).unwrap();
+        drop(hold);
+        assert_eq!(unfinished(&runs, None).await, ["r1"], "{failure}: the other one is held");
+        let held: i64 = beside
+            .query_row("SELECT count(*) FROM runs WHERE holder IS NOT NULL", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(held, 2, "{failure}: it could not be written");
+        beside.execute_batch("DROP TRIGGER no_release").unwrap();
+
+        let (_, hold) = taken(&runs, "r1").await;
+
+        assert!(matches!(runs.resume("r1", ALICE).await.unwrap(), Resumption::Running));
+        assert_eq!(unfinished(&runs, None).await, [""; 0]);
+        drop((hold, other));
+        assert_eq!(unfinished(&runs, None).await, ["r2", "r1"]);
+    }
+}
+
+#[tokio::test]
 async fn a_run_belongs_to_its_owner() {
     let runs = Runs::open(&Location::Memory).unwrap();
     drop(runs.begin(run("alices")).await.unwrap());

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::HashMap};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{KnownCall, KnownRun, NewRun, place::Place};
+use super::{KnownCall, KnownRun, NewRun, place::Place, tickets::Tickets};
 use crate::LedgerError;
 
 /// How long a run that is over is kept.
@@ -20,12 +20,15 @@ const NO_ITEM: i64 = -1;
 const PART_OF: &str = "run_id > ?1 || '/' AND run_id < ?1 || '0'";
 /// Rows of runs that are no parts.
 const IS_WHOLE: &str = "instr(run_id, '/') = 0";
-const COLUMNS: &str = "run_id, pipeline, digest, owner, input, began_at_ms, ended_at_ms, error, holder, id";
+const COLUMNS: &str =
+    "run_id, pipeline, digest, owner, input, began_at_ms, ended_at_ms, error, holder, id, ticket";
 
 /// The journal within a transaction.
 pub(crate) struct Journal<'c> {
     pub(super) connection: &'c Connection,
     pub(super) place: &'c Place,
+    /// Those of this place.
+    pub(super) tickets: &'c Tickets,
     /// Which places were found taken.
     pub(super) known: &'c RefCell<HashMap<i64, bool>>,
 }
@@ -42,6 +45,7 @@ pub(crate) enum Taking {
 struct Found {
     run: KnownRun,
     holder: Option<i64>,
+    ticket: Option<i64>,
     id: i64,
 }
 
@@ -232,7 +236,14 @@ impl Journal<'_> {
     }
 
     fn is_held(&self, found: &Found) -> bool {
-        found.holder.is_some_and(|holder| self.place.is_taken(holder, &mut self.known.borrow_mut()))
+        match found.holder {
+            None => false,
+            // A row may still have our place because letting go of it could not be written.
+            Some(holder) if holder == self.place.number => {
+                found.ticket.is_some_and(|ticket| self.tickets.is_live(ticket))
+            }
+            Some(holder) => self.place.is_taken(holder, &mut self.known.borrow_mut()),
+        }
     }
 
     fn row(&self, run_id: &str) -> Result<Option<Found>, LedgerError> {
@@ -267,7 +278,7 @@ fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
         error: row.get(7)?,
         calls: Vec::new(),
     };
-    Ok(Found { run, holder: row.get(8)?, id: row.get(9)? })
+    Ok(Found { run, holder: row.get(8)?, id: row.get(9)?, ticket: row.get(10)? })
 }
 
 fn call(row: &Row<'_>) -> rusqlite::Result<KnownCall> {

@@ -45,11 +45,8 @@ impl Place {
         Err(closed.unwrap_or(LedgerError::Crowded { path }))
     }
 
-    /// Whether somebody has this place. `known` is what was found out before.
+    /// Whether somebody has this place of another. `known` is what was found out before.
     pub(super) fn is_taken(&self, number: i64, known: &mut HashMap<i64, bool>) -> bool {
-        if number == self.number {
-            return true;
-        }
         let Some(path) = &self.path else { return false };
         *known.entry(number).or_insert_with(|| {
             // Shared, so that two who ask do not take each other for the holder; what cannot be asked is left alone.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 pub(super) use super::journal::{Journal, Taking};
-use super::place::Place;
+use super::{place::Place, tickets::Tickets};
 use crate::{LedgerError, Location, schema};
 
 /// What shares one transaction at most.
@@ -36,10 +36,13 @@ pub(super) fn work<T: Send + 'static>(
 }
 
 /// Starts the thread. It ends when the last handle is dropped, after everything that was handed over is on disk.
-pub(super) fn start(location: &Location) -> Result<mpsc::UnboundedSender<Work>, LedgerError> {
+pub(super) fn start(
+    location: &Location,
+    tickets: Arc<Tickets>,
+) -> Result<mpsc::UnboundedSender<Work>, LedgerError> {
     let connection = schema::open(location)?;
     let place = Place::take(location)?;
-    let mut writer = Writer { connection, place, transactions: PRUNE_EVERY };
+    let mut writer = Writer { connection, place, tickets, transactions: PRUNE_EVERY };
     // What the place's last owner left is free from now on.
     writer.transact(|journal| journal.release_all())?;
     let (sender, mut work) = mpsc::unbounded_channel();
@@ -58,6 +61,7 @@ pub(super) fn start(location: &Location) -> Result<mpsc::UnboundedSender<Work>, 
 struct Writer {
     connection: Connection,
     place: Place,
+    tickets: Arc<Tickets>,
     /// Since old runs were deleted. The first one deletes too: short lives add up.
     transactions: u32,
 }
@@ -102,7 +106,8 @@ impl Writer {
     ) -> Result<(), LedgerError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let known = RefCell::new(HashMap::new());
-        work(&Journal { connection: &transaction, place: &self.place, known: &known })?;
+        let (place, tickets) = (&self.place, &*self.tickets);
+        work(&Journal { connection: &transaction, place, tickets, known: &known })?;
         Ok(transaction.commit()?)
     }
 }
