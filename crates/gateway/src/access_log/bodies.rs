@@ -1,12 +1,12 @@
 //! What was asked and answered, with personal data masked, and not more of it than a line of a log should hold.
 
 use json_rpc::Raw;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::{
     digits,
     masks::Masks,
-    names::{HIDDEN, Kind, kind},
+    names::{HIDDEN, Kind, are_counts, kind},
 };
 use crate::trail::cut;
 
@@ -48,11 +48,7 @@ impl Page<'_> {
                 self.all(values, |page, value| Some(page.value(value, depth))).into_iter().collect()
             }
             Value::Object(members) => Value::Object(self.members(members, depth)),
-            Value::Number(number) => {
-                let text = number.to_string();
-                self.take(text.len());
-                if is_card(&text) { "[card]".into() } else { Value::Number(number) }
-            }
+            Value::Number(number) => self.number(number),
             other => other,
         }
     }
@@ -61,7 +57,8 @@ impl Page<'_> {
         self.all(members, |page, (name, value)| {
             let shown = page.text(&name, MOST_DEEP);
             let value = match kind(&name) {
-                Kind::Hidden => page.hidden(value),
+                Kind::Counts if are_counts(&value) => page.value(value, depth),
+                Kind::Hidden | Kind::Counts => page.hidden(value),
                 Kind::Data => page.data(value, depth),
                 Kind::Plain => page.value(value, depth),
             };
@@ -119,6 +116,15 @@ impl Page<'_> {
         }
     }
 
+    /// Ids and counts stay; a number of a card does not, nor does what somebody wants masked in texts too.
+    fn number(&mut self, number: Number) -> Value {
+        let text = number.to_string();
+        let known = if is_card(&text) { "[card]" } else { &text };
+        let masked = self.masks.fitted(known);
+        self.take(masked.len());
+        if masked == text { Value::Number(number) } else { masked.into() }
+    }
+
     fn text(&mut self, text: &str, depth: usize) -> String {
         // Servers repeat as a text what they give as JSON.
         if depth < MOST_DEEP
@@ -142,7 +148,6 @@ impl Page<'_> {
     }
 }
 
-/// Ids and counts stay; a number of a card does not.
 fn is_card(number: &str) -> bool {
     let digits = number.bytes().map(|byte| byte.checked_sub(b'0').filter(|digit| *digit < 10));
     digits.collect::<Option<Vec<_>>>().is_some_and(|digits| digits::is_card(&digits))
@@ -178,6 +183,36 @@ mod tests {
             },
         });
         assert_eq!(masked(&body), (expected, false));
+    }
+
+    #[test]
+    fn a_number_that_fits_a_pattern_of_somebodys_own_is_masked_as_in_a_text() {
+        let masks = Masks::new(&["^77[0-9]{3}$".to_owned(), "5".to_owned()]).unwrap();
+        let body = json!({"a": 77_123, "b": [77_1234, "77123"], "c": -151, "d": 4_111_111_111_111_111_u64});
+        let (shown, is_cut) = shown(&Raw::of(&body).unwrap(), &masks);
+        let expected =
+            json!({"a": "[masked]", "b": [77_1234, "[masked]"], "c": "-1[masked]1", "d": "[card]"});
+        assert_eq!((shown, is_cut), (expected, false));
+    }
+
+    #[test]
+    fn several_secrets_are_hidden_and_counts_of_tokens_stay() {
+        let body = json!({
+            "passwords": ["hunter2", 1234], "user_secrets": {"a": "x"}, "cookies": "a=b", "apiKeys": ["x"],
+            "API_TOKENS": ["x", 1], "tokens": {"a": "x", "n": 1}, "refresh-tokens": "x", "pageTokens": ["x"],
+        });
+        let expected = json!({
+            "passwords": ["[hidden]", "[hidden]"], "user_secrets": {"a": "[hidden]"}, "cookies": "[hidden]",
+            "apiKeys": ["[hidden]"], "API_TOKENS": ["[hidden]", "[hidden]"],
+            "tokens": {"a": "[hidden]", "n": "[hidden]"}, "refresh-tokens": "[hidden]", "pageTokens": ["x"],
+        });
+        assert_eq!(masked(&body), (expected, false));
+        let counts = json!({
+            "max_tokens": "100", "usage": {"input_tokens": 12, "outputTokens": 3, "total_tokens": 15},
+            "prompt_tokens_details": {"cached_tokens": 7}, "tokens": 12, "thinkingTokens": null,
+            "each": [{"tokens": {"input": 12, "output": 3}}, {"tokens": [15_339, 1_917]}],
+        });
+        assert_eq!(masked(&counts), (counts, false));
     }
 
     #[test]

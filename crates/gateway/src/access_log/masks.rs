@@ -74,6 +74,15 @@ impl Masks {
             Cow::Borrowed(text) => known(text),
             Cow::Owned(hidden) => Cow::Owned(known(&hidden).into_owned()),
         };
+        if let Cow::Owned(masked) = self.fitted(&text) {
+            text = Cow::Owned(masked);
+        }
+        text
+    }
+
+    /// The text without what the patterns of somebody's own fit.
+    pub(super) fn fitted<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut text = Cow::Borrowed(text);
         for pattern in &self.more {
             if let Cow::Owned(masked) = pattern.replace_all(&text, "[masked]") {
                 text = Cow::Owned(masked);

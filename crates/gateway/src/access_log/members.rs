@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::LazyLock};
 
 use regex::{Captures, Regex};
 
-use super::names::{HIDDEN, Kind, kind};
+use super::names::{HIDDEN, Kind, are_counts, kind};
 
 /// A name and what parts it from its value.
 static NAMES: LazyLock<Regex> = LazyLock::new(|| {
@@ -23,14 +23,17 @@ pub(super) fn hidden(text: &str) -> Cow<'_, str> {
     while let Some(found) = NAMES.captures_at(text, at) {
         let Some(whole) = found.get(0) else { break };
         at = whole.end();
-        if !is_hidden(&found) {
+        let kind = kind_of(&found);
+        if matches!(kind, Kind::Plain | Kind::Data) {
             continue;
         }
         let (start, end) = match found.name("queried") {
             Some(_) => (at, at + until(&text[at..], "&;#<>\"'")),
             None => value(text, at),
         };
-        if start < end && text[start..end] != *HIDDEN {
+        let is_shown = matches!(kind, Kind::Counts)
+            && serde_json::from_str(&text[at..end]).is_ok_and(|value| are_counts(&value));
+        if start < end && text[start..end] != *HIDDEN && !is_shown {
             shown.push_str(&text[copied..start]);
             shown.push_str(HIDDEN);
             copied = end;
@@ -44,9 +47,9 @@ pub(super) fn hidden(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-fn is_hidden(found: &Captures<'_>) -> bool {
+fn kind_of(found: &Captures<'_>) -> Kind {
     let name = found.name("quoted").or_else(|| found.name("queried"));
-    name.is_some_and(|name| matches!(kind(name.as_str()), Kind::Hidden))
+    name.map_or(Kind::Plain, |name| kind(name.as_str()))
 }
 
 /// What of the value that begins there is not shown. One that is cut off goes on to the end of the text.
@@ -133,6 +136,8 @@ mod tests {
             (r#"{"surname":"","n":"\\","street":"x"}"#, r#"{"surname":"","n":"\\","street":"[hidden]"}"#),
             ("crm://people?surname=Lovelace&page=2#a", "crm://people?surname=[hidden]&page=2#a"),
             ("x://y?a=1&amp;phone=123 z", "x://y?a=1&amp;phone=[hidden] z"),
+            (r#"x {"cookies":[1],"tokens":["x"]}"#, r#"x {"cookies":[hidden],"tokens":[hidden]}"#),
+            (r#"x {"tokens":"12"} ?tokens=ab"#, r#"x {"tokens":"[hidden]"} ?tokens=[hidden]"#),
         ] {
             assert_eq!(hidden(text), shown);
             assert_eq!(hidden(shown), shown, "what is hidden stays as it is");
@@ -145,6 +150,7 @@ mod tests {
             r#"x {"name":"search","pageToken":"abc","n":{"address_count":2}}"#,
             "o'neil's address: see \"street\" and 'phone'",
             "x://y?page=2&sort=name",
+            r#"x {"max_tokens":9,"usage":{"tokens":{"input":12,"output":3}},"cachedTokens":7} ?tokens=12"#,
             "is it?address",
             "",
         ] {
