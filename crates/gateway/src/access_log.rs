@@ -2,6 +2,7 @@
 //! own makes lines of it.
 
 mod bodies;
+mod candidates;
 mod coded;
 mod digits;
 mod file;

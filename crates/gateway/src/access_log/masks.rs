@@ -4,12 +4,19 @@ use std::{
     borrow::Cow,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     ops::Range,
-    sync::LazyLock,
 };
 
-use regex::{Captures, Regex, RegexBuilder};
+use regex::{Regex, RegexBuilder};
 
-use super::{coded::decoded, digits, members};
+use super::{
+    candidates::{Candidate, Candidates, What},
+    coded::decoded,
+    digits, members,
+};
+use crate::trail::cut;
+
+#[cfg(test)]
+mod reference;
 
 /// Most memory that a pattern may take, in bytes.
 const PATTERN_BYTES: usize = 1 << 20;
@@ -17,24 +24,8 @@ const PATTERN_BYTES: usize = 1 << 20;
 /// How often percent codes are read: a URI within a URI has codes of codes.
 const MOST_CODED: usize = 3;
 
-/// What may be something to mask. Each alternative is looked at once more by [`judge`]; the first that fits at a place counts.
-static CANDIDATES: LazyLock<Regex> = LazyLock::new(|| {
-    let alternatives = [
-        r"(?P<block>-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z0-9 ]*-----)?)",
-        r"(?P<uuid>\b[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}\b)",
-        r"(?P<scheme>\b(?i:bearer|basic)\s+)(?P<credential>[\w.~+/-]{8,}=*)",
-        r"(?P<user>://[^/\s:@]*:)(?P<password>[^/\s@]+)@",
-        r#"(?P<header>\b(?i:(?:proxy-)?authorization|(?:set-)?cookie)\\?["']?\s*[:=]\s*\\?["']?)(?P<rest>[^\r\n"'\\]{4,})"#,
-        r#"(?P<name>\b[\w-]*(?i:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)\\?["']?\s*[:=]\s*\\?["']?)(?P<value>[^\s"',;&\\]{4,})"#,
-        r"(?P<email>[\p{L}\p{N}._%+'-]+@[\p{L}\p{N}](?:[\p{L}\p{N}-]*[\p{L}\p{N}])?(?:\.[\p{L}\p{N}-]*[\p{L}\p{N}])*\.[\p{L}-]*\p{L})",
-        r"(?P<iban>\b[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]{1,4}){3,8})",
-        r"(?P<four>\b\d{1,3}(?:\.\d{1,3}){3}\b)",
-        r"(?P<six>(?:[0-9A-Fa-f]{1,4}:|::)(?:[0-9A-Fa-f]{0,4}:){0,7}(?:[0-9A-Fa-f]{1,4}|\d{1,3}(?:\.\d{1,3}){3}|:)?)",
-        r"(?P<digits>(?:\+ ?|\(\+?|\b)\d(?:[ ().\-/]{0,2}\d){6,39})",
-        r"(?P<word>[A-Za-z0-9][\w.+/=-]{15,})",
-    ];
-    Regex::new(&alternatives.join("|")).expect("the alternatives are regular expressions")
-});
+/// How much of a word is looked at to see whether it is a key. Longer than how any of them begins.
+const KEY_BYTES: usize = 64;
 
 /// What is masked.
 #[derive(Debug, Default)]
@@ -112,13 +103,13 @@ pub(super) fn pattern(text: &str) -> Result<Regex, String> {
 fn known(text: &str) -> Cow<'_, str> {
     let mut masked = String::new();
     let (mut at, mut copied) = (0, 0);
-    while let Some(found) = CANDIDATES.captures_at(text, at) {
-        let whole = found.get(0).map_or(at..at + 1, |found| found.range());
-        at = whole.end;
+    let mut candidates = Candidates::of(text);
+    while let Some(found) = candidates.next(at) {
+        at = found.whole.end;
         let masks = judge(text, &found);
         // What is none as a whole may have one within: a word in front of it was taken for its beginning.
         if masks.is_empty() && !is_kept_whole(&found) {
-            at = next_part(text, &whole);
+            at = next_part(text, &found.whole);
         }
         for (range, name) in masks {
             masked.push_str(&text[copied..range.start]);
@@ -135,8 +126,8 @@ fn known(text: &str) -> Cow<'_, str> {
 }
 
 /// Whether nothing is looked for within this.
-fn is_kept_whole(found: &Captures<'_>) -> bool {
-    ["uuid", "digits"].iter().any(|name| found.name(name).is_some())
+fn is_kept_whole(found: &Candidate) -> bool {
+    matches!(found.what, What::Uuid | What::Digits)
 }
 
 /// Where the next part of what was found begins: after its first run of letters and digits.
@@ -149,39 +140,29 @@ fn next_part(text: &str, whole: &Range<usize>) -> usize {
 }
 
 /// What of a candidate is masked.
-fn judge(text: &str, found: &Captures<'_>) -> Vec<Mask> {
-    let range = |name: &str| found.name(name).map(|part| part.range());
-    let one = |range: Range<usize>, name| vec![(range, name)];
-    if let Some(range) = range("block") {
-        return one(range, "[key]");
-    }
-    if let Some(range) = range("credential").filter(|range| is_credential(&text[range.clone()])) {
-        return one(range, "[key]");
-    }
-    if let Some(range) = ["password", "rest", "value"].into_iter().find_map(range) {
-        return one(range, "[hidden]");
-    }
-    if let Some(range) = range("email") {
-        return one(range, "[email]");
-    }
-    if let Some(range) = range("iban") {
-        let length = digits::iban(&text[range.clone()]);
-        return length.map_or_else(Vec::new, |length| one(range.start..range.start + length, "[iban]"));
-    }
-    if let Some(range) = range("four").or_else(|| range("six")) {
-        let is_one = is_alone(text, &range) && is_address(&text[range.clone()]);
-        return if is_one { one(range, "[ip]") } else { Vec::new() };
-    }
-    if let Some(range) = range("digits") {
-        let is_alone = is_alone(text, &range);
-        let found = if is_alone { digits::personal(&text[range.clone()]) } else { Vec::new() };
-        let shifted = |(part, name): Mask| (range.start + part.start..range.start + part.end, name);
-        return found.into_iter().map(shifted).collect();
-    }
-    if let Some(range) = range("word").filter(|range| server_files::is_key(&text[range.clone()])) {
-        return one(range, "[key]");
-    }
-    Vec::new()
+fn judge(text: &str, found: &Candidate) -> Vec<Mask> {
+    let range = found.part.clone();
+    let part = &text[range.clone()];
+    let name = match found.what {
+        What::Block => Some("[key]"),
+        What::Credential => is_credential(part).then_some("[key]"),
+        What::Password | What::Value => Some("[hidden]"),
+        What::Email => Some("[email]"),
+        What::Address => (is_alone(text, &range) && is_address(part)).then_some("[ip]"),
+        // How a key begins is all there is to tell it by.
+        What::Word => server_files::is_key(cut(part, KEY_BYTES)).then_some("[key]"),
+        What::Iban => {
+            let length = digits::iban(part);
+            return length
+                .map_or_else(Vec::new, |length| vec![(range.start..range.start + length, "[iban]")]);
+        }
+        What::Digits if is_alone(text, &range) => {
+            let shifted = |(part, name): Mask| (range.start + part.start..range.start + part.end, name);
+            return digits::personal(part).into_iter().map(shifted).collect();
+        }
+        What::Digits | What::Uuid => None,
+    };
+    name.map_or_else(Vec::new, |name| vec![(range, name)])
 }
 
 /// Whether it is no part of a longer word or number.
@@ -217,6 +198,8 @@ fn is_address(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn masked(text: &str) -> String {
@@ -326,5 +309,88 @@ mod tests {
             let error = Masks::new(&[wrong.to_owned()]).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
+    }
+
+    /// What the alternatives are made of, so that they meet, overlap and just fail.
+    fn pieces() -> impl Strategy<Value = String> {
+        let pieces = [
+            "a",
+            "a.",
+            "aaaaaaaaaaaaaaaa",
+            "sk-",
+            "eyJ",
+            "AKIA",
+            "abc:",
+            "::1",
+            "1.",
+            "203.0.113.7",
+            "1",
+            "12 ",
+            "4111",
+            " 1111 ",
+            "+49 ",
+            "(0)30",
+            "901820",
+            "DE89 3704 0044 0532 0130 00",
+            "DE89370400440532013000",
+            "AB12",
+            "CD34-",
+            "@",
+            "b.io",
+            "x@y.de",
+            "Bearer ",
+            "basic abcdefgh",
+            "cookie",
+            "Authorization: ",
+            "my-password",
+            "token",
+            "=",
+            ": ",
+            "\"",
+            "'",
+            "\\",
+            "://",
+            "u:p@",
+            "/",
+            "_",
+            "-",
+            " ",
+            "\n",
+            ",",
+            ";",
+            "&",
+            "%",
+            "+",
+            "ä",
+            "²",
+            "K",
+            "550e8400-e29b-41d4-a716-446655440000",
+            "-----BEGIN PRIVATE KEY-----",
+            "-----END A-----",
+        ];
+        prop::collection::vec(prop::sample::select(pieces.as_slice().to_vec()), 0..24)
+            .prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_masked_is_what_the_plain_way_masks(
+            text in prop_oneof![pieces(), "[a1.@:=_ äK-]{0,60}", "[AB12 .:-]{0,60}"],
+        ) {
+            prop_assert_eq!(known(&text), reference::known(&text));
+        }
+    }
+
+    /// Each would take hours if the rest of it were looked at again from each of its parts.
+    #[test]
+    fn no_text_takes_longer_than_it_is_long() {
+        for part in
+            ["a.", "1.", "1.1.1.1.1-", "AB12ABCDABCDABCD.", "a@b.password=", "a-", "1:a.", "a@", "bearer a."]
+        {
+            let text = part.repeat((1 << 18) / part.len());
+            assert!(known(&text).len() <= text.len(), "{part}");
+        }
+        let passed_over = "DE89370400440532013000 cookie: ";
+        assert_eq!(known(&passed_over.repeat(1 << 13)), "[iban] cookie: ".repeat(1 << 13));
     }
 }
