@@ -38,8 +38,8 @@ struct Traffic {
     callers: Vec<(Origin, usize)>,
     /// The last two whose calls were given up, and when: while there are two it does not matter whether there were more.
     left: Vec<(Origin, Instant)>,
-    /// The last two whose calls were answered, and when.
-    served: Vec<(Option<u64>, Instant)>,
+    /// Whose call was answered last, and when.
+    served: Option<(Option<u64>, Instant)>,
     /// Those who wait for calls that are parts of a request.
     parts: Vec<(Uuid, Weak<Heard>)>,
     begun: u64,
@@ -71,7 +71,7 @@ impl Host {
         let traffic = Traffic {
             callers: Vec::new(),
             left: Vec::new(),
-            served: Vec::new(),
+            served: None,
             parts: Vec::new(),
             begun: 0,
             answered: 0,
@@ -105,8 +105,14 @@ impl Host {
         traffic.last_used = now;
         match fate {
             Fate::Undelivered => {}
-            Fate::GivenUp => note(&mut traffic.left, origin, now),
-            Fate::Answered => note(&mut traffic.served, origin.session, now),
+            Fate::GivenUp => {
+                traffic.left.retain(|(left, _)| *left != origin);
+                traffic.left.push((origin, now));
+                if traffic.left.len() > 2 {
+                    traffic.left.remove(0);
+                }
+            }
+            Fate::Answered => traffic.served = Some((origin.session, now)),
         }
         if let Some(place) = traffic.callers.iter().position(|(caller, _)| *caller == origin) {
             traffic.callers[place].1 -= 1;
@@ -120,7 +126,7 @@ impl Host {
     pub(super) fn begin_anew(&self) {
         let mut traffic = lock(&self.traffic);
         traffic.left.clear();
-        traffic.served.clear();
+        traffic.served = None;
     }
 
     pub(super) fn usage(&self) -> Use {
@@ -143,7 +149,7 @@ impl Host {
             Some(session) => Audience::Session(session),
             // It comes after its call, however long: who calls meanwhile says nothing about whose it is.
             None if method == "notifications/elicitation/complete" => Audience::Everybody,
-            None => those(lock(&self.traffic).talked_of()),
+            None => lock(&self.traffic).talked_of(),
         }
     }
 
@@ -190,21 +196,16 @@ impl Traffic {
         self.callers.iter().map(|(origin, _)| *origin).chain(left)
     }
 
-    /// Whose calls are under way, or ended a moment ago, in whichever way.
-    fn talked_of(&mut self) -> impl Iterator<Item = Option<u64>> {
-        self.served.retain(|(_, when)| when.elapsed() < LINGERS);
-        let served: [_; 2] = [0, 1].map(|place| self.served.get(place).map(|(session, _)| *session));
-        self.concerned().map(|origin| origin.session).chain(served.into_iter().flatten())
+    /// Whom something that is told is about: who has calls under way or has given them up, and if nobody has, whose
+    /// was answered last: most likely it is late by a little.
+    fn talked_of(&mut self) -> Audience {
+        match those(self.concerned().map(|origin| origin.session)) {
+            Audience::Everybody => {}
+            concerned => return concerned,
+        }
+        let served = self.served.filter(|(_, when)| when.elapsed() < LINGERS);
+        those(served.map(|(session, _)| session).into_iter())
     }
-}
-
-/// Notes the last of those who have left, and forgets all but the one before.
-fn note<T: PartialEq>(left: &mut Vec<(T, Instant)>, last: T, now: Instant) {
-    left.retain(|(known, _)| *known != last);
-    if left.len() > 1 {
-        left.remove(0);
-    }
-    left.push((last, now));
 }
 
 /// Whom something can be for that may be about calls of these.
