@@ -26,7 +26,7 @@ enum Eras {
 }
 
 /// Methods that mean something to the gateway; besides these all that begin with [`TASKS`].
-const KNOWN: [(&str, Eras); 20] = [
+const KNOWN: [(&str, Eras); 18] = [
     ("tools/call", Eras::Both),
     ("prompts/get", Eras::Both),
     ("resources/read", Eras::Both),
@@ -35,8 +35,6 @@ const KNOWN: [(&str, Eras); 20] = [
     ("prompts/list", Eras::Both),
     ("resources/list", Eras::Both),
     ("resources/templates/list", Eras::Both),
-    ("tasks/get", Eras::Both),
-    ("tasks/cancel", Eras::Both),
     ("initialize", Eras::Older),
     ("ping", Eras::Older),
     ("logging/setLevel", Eras::Older),

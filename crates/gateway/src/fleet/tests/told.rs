@@ -112,7 +112,6 @@ async fn what_is_told_just_after_an_answer_may_be_about_that_call() {
     let mut second = Box::pin(world.call_as(&other, Repeat::Never, "hang"));
     assert!(poll!(&mut second).is_pending());
     assert_eq!(told("notifications/message").await, Audience::Session(2), "it works on that");
-
     peer.ask("elicitation/create");
     assert!(!heard_refusal(&mut hears).await, "a call that was answered asks no more");
     assert_eq!(*lock(&world.watcher.asked), [(2, "elicitation/create".to_owned())]);
